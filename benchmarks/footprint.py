@@ -1,0 +1,85 @@
+"""What a library costs before it computes anything: time to import, size on disk."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution, requires
+
+import numpy as np
+
+LIBRARIES = ("numpy", "cylstm", "torch", "onnxruntime", "openvino", "jax")
+PROGRAM = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Of one installed library.
+
+    Attributes
+    ----------
+    import_seconds : float
+        Median, each import in a new interpreter.
+    megabytes, megabytes_with_dependencies : float
+        Installed files, in 10^6 bytes.
+    """
+
+    import_seconds: float
+    megabytes: float
+    megabytes_with_dependencies: float
+
+
+def measure_footprint(rounds: int) -> dict[str, Footprint]:
+    """Measure the libraries that can be imported, in alternating rounds."""
+    # The first import of each finds the files in no cache and counts for nothing.
+    libraries = [name for name in LIBRARIES if import_seconds(name) is not None]
+    seconds = np.array([[import_seconds(name) for name in libraries] for _ in range(rounds)])
+    medians = np.median(seconds, axis=0)
+    return {
+        name: Footprint(float(time), megabytes([name]), megabytes(dependencies(name)))
+        for name, time in zip(libraries, medians, strict=True)
+    }
+
+
+def import_seconds(module: str) -> float | None:
+    """Time of an import in an interpreter of its own; None where it fails."""
+    command = [sys.executable, "-c", PROGRAM.format(module)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return float(done.stdout) if done.returncode == 0 else None
+
+
+def megabytes(names: Iterable[str]) -> float:
+    """Size of the files of installed distributions; those that are not installed count nothing."""
+    total = 0
+    for name in names:
+        try:
+            files = distribution(name).files or []
+        except PackageNotFoundError:
+            continue
+        total += sum(path.stat().st_size for f in files if (path := f.locate()).is_file())
+    return total / 1e6
+
+
+def dependencies(name: str) -> set[str]:
+    """A distribution and everything it requires, directly or not, without its extras."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            waiting += required(current)
+    return found
+
+
+def required(name: str) -> list[str]:
+    """Names of what a distribution requires; empty if it is not installed."""
+    try:
+        lines = requires(name) or []
+    except PackageNotFoundError:
+        return []
+    plain = [line for line in lines if "extra ==" not in line]
+    return [re.match(r"[\w.-]+", line)[0].lower() for line in plain]

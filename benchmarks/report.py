@@ -1,0 +1,126 @@
+"""The outcome as tables to read and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from statistics import geometric_mean, median
+
+from benchmarks.footprint import LIBRARIES, Footprint
+from benchmarks.grid import Row
+from benchmarks.peers import OURS
+
+LEGEND = """\
+Times are medians in µs per step, * the best peer; ratio: the best peer's time over cylstm's;
+bound: the least time by the machine's speed at a 2048 x 2048 sgemm and, for B1, at reading the
+weights from a cache, both timed in the same rounds."""
+
+
+def preamble(machine: Mapping[str, object], absent: Mapping[str, str]) -> str:
+    """What is measured on what, and who is missing."""
+    versions = "  ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    first = (
+        f"{machine['cpu']}; cores: {machine['cores']}; threads: {machine['threads']}; "
+        f"load: {machine['load_average']}; {machine['date']}"
+    )
+    return "\n".join([first, versions, *(f"{name} {why}" for name, why in absent.items())])
+
+
+def header(title: str, names: list[str]) -> str:
+    """Names of the columns of `line`."""
+    columns = "".join(f"{name:>13}" for name in names)
+    return f"\n{title:34}{columns}{'GFLOP/s':>10}{'ratio':>8}{'bound':>9}{'of bound':>10}"
+
+
+def line(row: Row, names: list[str]) -> str:
+    """One row of the table."""
+    columns = "".join(f"{entry(row, name):>13}" for name in names)
+    ours = row.timings.get(OURS)
+    rate = f"{row.cell.flops(row.work) / ours.median / 1e9:.1f}" if ours else "-"
+    ratio = f"{row.ratio:.2f}" if row.ratio else "-"
+    share = f"{row.bound / ours.median:.0%}" if ours else "-"
+    bound = f"{row.microseconds(row.bound):.4g}"
+    return f"{row.cell.name:34}{columns}{rate:>10}{ratio:>8}{bound:>9}{share:>10}"
+
+
+def entry(row: Row, name: str) -> str:
+    """One library's µs per step, or the first word of why there is no time."""
+    if name not in row.timings:
+        return row.notes[name].partition(":")[0] + " "
+    star = "*" if name == row.best_peer else " "
+    return f"{row.microseconds(row.timings[name].median):.4g}{star}"
+
+
+def complaints(notes: Mapping[str, str]) -> list[str]:
+    """Which libraries failed or disagreed and how, a line each."""
+    return [f"    {name} {note}" for name, note in notes.items() if note != "-"]
+
+
+def summary(rows: list[Row]) -> str:
+    """The mean over the grid, and the bound's sgemm over the run."""
+    mean, count = mean_ratio(rows)
+    gemm = median(row.gemm for row in rows) / 1e9
+    ratio = f"{mean:.2f}" if mean else "-"
+    return f"geometric mean of the ratios of {count} grid cells: {ratio};  sgemm {gemm:.0f} GFLOP/s"
+
+
+def mean_ratio(rows: list[Row]) -> tuple[float | None, int]:
+    """Geometric mean of the ratios of the grid's cells (None without any), and their number."""
+    ratios = [row.ratio for row in rows if row.cell.group == "grid" and row.ratio is not None]
+    return (geometric_mean(ratios) if ratios else None), len(ratios)
+
+
+def rows_as_dict(rows: list[Row]) -> dict[str, object]:
+    """A table for JSON."""
+    mean, count = mean_ratio(rows)
+    return {
+        "geometric_mean_ratio": mean,
+        "geometric_mean_cells": count,
+        "rows": [row_as_dict(row) for row in rows],
+    }
+
+
+def row_as_dict(row: Row) -> dict[str, object]:
+    """A row for JSON: the quartiles in seconds a call, the median in µs a step as well."""
+    flops = row.cell.flops(row.work)
+    results = {
+        name: asdict(timing)
+        | {
+            "us_per_step": row.microseconds(timing.median),
+            "gflops": flops / timing.median / 1e9,
+        }
+        for name, timing in row.timings.items()
+    }
+    return {
+        "name": row.cell.name,
+        **asdict(row.cell),
+        "steps_per_call": row.cell.steps_per_call,
+        "flops_per_call": flops,
+        "results": results,
+        "notes": row.notes,
+        "best_peer": row.best_peer,
+        "ratio": row.ratio,
+        "bound_us_per_step": row.microseconds(row.bound),
+        "sgemm_gflops": row.gemm / 1e9,
+    }
+
+
+def demo_lines(speeds: Mapping[str, float], notes: Mapping[str, str]) -> str:
+    """Characters per second and cylstm's ratio to each peer."""
+    lines = [f"\n{'character model, training':34}{'characters/s':>14}{'ratio':>8}"]
+    for name, speed in speeds.items():
+        ratio = f"{speeds[OURS] / speed:.2f}" if OURS in speeds else "-"
+        lines.append(f"{name:34}{speed:>14,.0f}{ratio:>8}")
+    return "\n".join(lines + complaints(notes))
+
+
+def footprint_lines(footprints: Mapping[str, Footprint]) -> str:
+    """Import time and size of every library."""
+    lines = [f"\n{'footprint':34}{'import ms':>12}{'MB':>8}{'MB with what it needs':>24}"]
+    lines += [
+        f"{name:34}{f.import_seconds * 1e3:>12.0f}{f.megabytes:>8.0f}"
+        f"{f.megabytes_with_dependencies:>24.0f}"
+        for name, f in footprints.items()
+    ]
+    lines += [f"{name:34}{'absent':>12}" for name in LIBRARIES if name not in footprints]
+    return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""SciPy's sgemm, as the core's door to BLAS (src/blas.h), and SciPy's BLAS held at one thread while it is used.
+
+A module of its own so that SciPy is imported when the first large product needs it, and so that, where SciPy is missing,
+its signature is foreign or its BLAS cannot be held, this import fails alone and the core uses its own kernels.
+
+sgemm is taken from the capsule that ``scipy.linalg.cython_blas`` exports, not by ``cimport``: a wheel then works with
+every SciPy whose signature is understood here, not only with the one it was built against.
+"""
+
+import os
+import re
+import threading
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from cylstm._capi cimport blas
+
+import scipy
+from scipy.linalg import cython_blas
+from threadpoolctl import ThreadpoolController
+
+# Fortran's sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc). Its integers are 32 bits (LP64) or 64
+# (ILP64): on a little-endian machine the address of an int64_t that holds a small number serves both.
+ctypedef void (*fortran_sgemm)(char *, char *, int64_t *, int64_t *, int64_t *, float *, float *, int64_t *, float *,
+                               int64_t *, float *, float *, int64_t *) noexcept nogil
+
+_SIGNATURE = re.compile(
+    r"void \(char \*, char \*, (?P<int>\w*int\w*) \*, (?P=int) \*, (?P=int) \*, "
+    r"(?P<real>\w*(float|cython_blas_s)) \*, (?P=real) \*, (?P=int) \*, (?P=real) \*, (?P=int) \*, "
+    r"(?P=real) \*, (?P=real) \*, (?P=int) \*\)(?: noexcept)?(?: nogil)?"
+)
+
+cdef fortran_sgemm _fortran_sgemm = NULL
+cdef int64_t _calls = 0
+cdef blas _door
+memset(&_door, 0, sizeof(_door))
+
+
+cdef void _sgemm(void *context, int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+                 const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                 int64_t ldc) noexcept nogil:
+    # A row-major C is a column-major C^T = op(B)^T op(A)^T: the operands change places.
+    global _calls
+    cdef char trans_a = b'T' if transpose_a else b'N'
+    cdef char trans_b = b'T' if transpose_b else b'N'
+    _calls += 1
+    _fortran_sgemm(&trans_b, &trans_a, &n, &m, &k, &alpha, <float *> b, &ldb, <float *> a, &lda, &beta, c, &ldc)
+
+
+cdef fortran_sgemm _find_sgemm() except NULL:
+    capsule = cython_blas.__pyx_capi__["sgemm"]
+    cdef const char *name = PyCapsule_GetName(capsule)
+    if not _SIGNATURE.fullmatch(name.decode()):
+        raise ImportError(f"SciPy {scipy.__version__} has an sgemm of a foreign signature: {name.decode()}")
+    return <fortran_sgemm> PyCapsule_GetPointer(capsule, name)
+
+
+def _scipy_libraries():
+    """The BLAS libraries to hold: SciPy's own where it bundles one, otherwise all but NumPy's own."""
+    found = [lib for lib in ThreadpoolController().lib_controllers if lib.user_api == "blas"]
+    own = [lib for lib in found if "scipy" in os.path.basename(os.path.dirname(lib.filepath))]
+    return own or [lib for lib in found if "numpy" not in os.path.basename(os.path.dirname(lib.filepath))]
+
+
+class _Holder:
+    """Holds the libraries at one thread while at least one call needs it; then puts back what it found."""
+
+    def __init__(self, libraries):
+        self.libraries = libraries
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _reset(self):
+        self._lock = threading.Lock()
+        self._holds = 0
+        self._before = []
+
+    def _after_fork(self):
+        self._restore()
+        self._reset()
+
+    def _restore(self):
+        for library, threads in zip(self.libraries, self._before):
+            library.set_num_threads(threads)
+
+    def hold(self):
+        with self._lock:
+            if self._holds == 0:
+                self._before = [library.num_threads for library in self.libraries]
+                for library in self.libraries:
+                    library.set_num_threads(1)
+            self._holds += 1
+
+    def release(self):
+        with self._lock:
+            self._holds -= 1
+            if self._holds == 0:
+                self._restore()
+                self._before = []
+
+
+_holder = _Holder(_scipy_libraries())
+if not _holder.libraries:
+    raise ImportError(f"the BLAS of SciPy {scipy.__version__} is none whose threads can be held at one")
+_fortran_sgemm = _find_sgemm()
+_door.sgemm = _sgemm
+
+
+def hold():
+    """Hold SciPy's BLAS at one thread until `release`; calls nest, from any thread. Returns the address of a blas."""
+    _holder.hold()
+    return <size_t> &_door
+
+
+def release():
+    """End one `hold`."""
+    _holder.release()
+
+
+def calls():
+    """How many sgemm calls the core has made (approximate where threads make them at once)."""
+    return _calls
+
+
+def info():
+    """Name, version and threads of the BLAS in use, and SciPy's version."""
+    library = _holder.libraries[0]
+    return {
+        "scipy": scipy.__version__,
+        "blas": library.internal_api,
+        "version": library.version,
+        "threads": library.num_threads,
+        "path": library.filepath,
+    }

@@ -1,0 +1,837 @@
+"""The C core: checked arrays in, one call each. See src/ for what it computes.
+
+The rhythm of every method: look at the arrays, place the call's memory, release the GIL, one C call, raise or return.
+Arrays come converted and validated (arrays.py); what is checked here is what memory safety needs.
+
+Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D directions, O outputs, P parameters.
+"""
+
+import os
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.string cimport memset
+
+from cylstm cimport _capi
+from cylstm._capi cimport arena, blas, kernels, view
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #define FLOATS(array) ((float *)PyArray_DATA(array))
+    #define STRIDE(array, axis) (PyArray_STRIDE(array, axis) / (npy_intp)sizeof(float))
+    """
+    float *FLOATS(cnp.ndarray array) nogil
+    int64_t STRIDE(cnp.ndarray array, int axis) nogil
+
+CELLS = {"lstm": _capi.CYLSTM_LSTM, "rnn_tanh": _capi.CYLSTM_RNN_TANH, "rnn_relu": _capi.CYLSTM_RNN_RELU}
+POOLINGS = {
+    None: _capi.CYLSTM_POOL_NONE,
+    "last": _capi.CYLSTM_POOL_LAST,
+    "mean": _capi.CYLSTM_POOL_MEAN,
+    "max": _capi.CYLSTM_POOL_MAX,
+}
+GATES = ("input_gate", "forget_gate", "candidate", "output_gate")
+
+
+# ---- what this process computes with ----
+
+cdef const kernels *_kernels = _capi.cylstm_kernels_best()
+
+
+cdef int _choose_kernels() except -1:
+    global _kernels
+    name = os.environ.get("CYLSTM_ISA")
+    if not name:
+        return 0
+    _kernels = _capi.cylstm_kernels_named(name.encode())
+    if _kernels == NULL:
+        best = _capi.cylstm_kernels_best().name.decode()
+        raise ImportError(f"CYLSTM_ISA={name!r}: unknown, or more than this processor has; its best is {best!r}")
+    return 0
+
+
+_choose_kernels()
+
+
+def set_num_threads(int num_threads):
+    """Threads that all concurrent calls share."""
+    _capi.cylstm_set_thread_budget(num_threads)
+
+
+def get_num_threads():
+    """Threads that all concurrent calls share."""
+    return _capi.cylstm_thread_budget()
+
+
+def build_info():
+    """Version, kernels in use and OpenMP."""
+    return {
+        "version": (<bytes> _capi.CYLSTM_VERSION).decode(),
+        "isa": _kernels.name.decode(),
+        "openmp": (<bytes> _capi.cylstm_parallel_name()).decode(),
+    }
+
+
+# ---- BLAS, imported when the first large product needs it ----
+
+_blas_module = None  # not looked for yet; False: not to be had
+
+
+cdef const blas *_hold_blas() except? NULL:
+    """SciPy's BLAS, held at one thread until `_release_blas`; NULL where there is none to be had."""
+    global _blas_module
+    if _blas_module is None:
+        try:
+            from cylstm import _blas as _blas_module
+        except (ImportError, TypeError):  # show_config() says which, and why
+            _blas_module = False
+    if _blas_module is False:
+        return NULL
+    return <const blas *> <uintptr_t> _blas_module.hold()
+
+
+cdef int _release_blas(const blas *held) except -1:
+    if held != NULL:
+        _blas_module.release()
+    return 0
+
+
+# ---- memory ----
+
+cdef class Memory:
+    """A block of aligned memory that grows when more is asked of it."""
+
+    cdef void *raw
+    cdef int64_t size
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.raw)
+
+    cdef char *reserve(self, int64_t size) except NULL:
+        if size > self.size:
+            PyMem_RawFree(self.raw)
+            self.size = 0
+            self.raw = NULL if size > INT64_MAX // 4 else PyMem_RawMalloc(<size_t> (size + _capi.CYLSTM_ALIGNMENT))
+            if self.raw == NULL:
+                raise MemoryError(f"this call needs {size:,} bytes of memory, which cannot be had")
+            self.size = size
+        cdef uintptr_t alignment = _capi.CYLSTM_ALIGNMENT
+        return <char *> ((<uintptr_t> self.raw + alignment - 1) // alignment * alignment)
+
+
+cdef cnp.ndarray _aligned_zeros(int64_t count):
+    """Zeroed float32 (count,) that starts on a cache line."""
+    raw = np.zeros(count + 16, np.float32)
+    offset = (-raw.ctypes.data % 64) // 4
+    return raw[offset:offset + count]
+
+
+cdef class Guard:
+    """Many calls may read the weights at once, or one may change them."""
+
+    cdef object changed  # notified when a reader or the writer leaves and somebody waits
+    cdef cython.pymutex mutex
+    cdef int readers, waiting, generation
+    cdef object writer  # ident of the thread that changes the weights
+
+    def __cinit__(self):
+        self.changed = threading.Condition()
+
+    cdef bint try_enter(self, bint to_write) except -1:
+        with self.mutex:
+            if self.generation != _capi.cylstm_fork_generation():
+                # Threads that were inside did not come along into this forked child.
+                self.generation = _capi.cylstm_fork_generation()
+                self.readers = self.waiting = 0
+                self.writer = None
+                self.changed = threading.Condition()
+            if self.writer is not None:
+                if self.writer == threading.get_ident():
+                    raise RuntimeError("the weights are being changed by this thread: leave editing() first")
+                return False
+            if not to_write:
+                self.readers += 1
+                return True
+            if self.readers > 0:
+                return False
+            self.writer = threading.get_ident()
+            return True
+
+    cdef int enter(self, bint to_write) except -1:
+        if self.try_enter(to_write):
+            return 0
+        with self.changed:
+            self.waiting += 1
+            try:
+                while not self.try_enter(to_write):
+                    self.changed.wait()
+            finally:
+                self.waiting -= 1
+        return 0
+
+    cdef int leave(self, bint to_write) except -1:
+        with self.mutex:
+            if to_write:
+                self.writer = None
+            else:
+                self.readers -= 1
+        if self.waiting > 0:
+            with self.changed:
+                self.changed.notify_all()
+        return 0
+
+
+# ---- arrays in and out ----
+
+cdef view _view(cnp.ndarray array, int64_t steps, int64_t batch, int64_t width, str name) except *:
+    """A (T, B, width) array whose last axis is contiguous; (B, width) where steps is 0."""
+    cdef view v
+    cdef int ndim = 3 if steps else 2
+    shape = (steps, batch, width)[0 if steps else 1:]
+    if array.dtype != np.float32 or (<object> array).shape != shape or (width > 1 and STRIDE(array, ndim - 1) != 1):
+        raise ValueError(f"{name}: a float32 array of shape {shape} with a contiguous last axis expected, "
+                         f"not {array.dtype} {(<object> array).shape}")
+    v.data = FLOATS(array)
+    v.step = STRIDE(array, 0) if steps else 0
+    v.row = STRIDE(array, ndim - 2)
+    return v
+
+
+cdef int _state_pointers(object state, const float **pointers, int states, tuple shape, str name) except -1:
+    cdef cnp.ndarray array
+    pointers[0] = pointers[1] = NULL
+    if state is None:
+        return 0
+    if len(state) != states:
+        raise ValueError(f"{name}: {states} arrays expected, not {len(state)}")
+    for i in range(states):
+        array = state[i]
+        if array.dtype != np.float32 or (<object> array).shape != shape or not array.flags.c_contiguous:
+            raise ValueError(f"{name}[{i}]: a C-contiguous float32 array of shape {shape} expected, "
+                             f"not {array.dtype} {(<object> array).shape}")
+        pointers[i] = FLOATS(array)
+    return 0
+
+
+cdef const int64_t *_lengths_pointer(cnp.ndarray lengths, int64_t steps, int64_t batch, int64_t *rows) except? NULL:
+    """Checks the lengths, or NULL without any; sets the number of rows they make."""
+    if lengths is None:
+        rows[0] = _capi.cylstm_product(steps, batch)
+        return NULL
+    if lengths.dtype != np.int64 or (<object> lengths).shape != (batch,) or not lengths.flags.c_contiguous:
+        raise ValueError(f"lengths: int64 of shape ({batch},) expected")
+    cdef const int64_t *pointer = <const int64_t *> cnp.PyArray_DATA(lengths)
+    cdef int64_t b
+    rows[0] = 0
+    for b in range(batch):
+        if pointer[b] < 0 or pointer[b] > steps:
+            raise ValueError(f"lengths[{b}]: {pointer[b]} is not in 0..{steps}")
+        rows[0] += pointer[b]
+    return pointer
+
+
+# ---- the network ----
+
+cdef class Network:
+    """Weights, gradients and the calls that use them: [embedding ->] recurrent stack [-> pooling] [-> head].
+
+    Parameters
+    ----------
+    cell : {"lstm", "rnn_tanh", "rnn_relu"}
+    input_size : int
+        Width I of a numeric input, or of the embedding.
+    hidden_size, num_layers : int
+    bias, bidirectional : bool
+    dropout : float
+        Probability, between layers, when recording with a key.
+    vocab_size : int
+        0: numeric inputs.
+    output_size : int
+        0: no head.
+    pooling : {None, "last", "mean", "max"}
+    """
+
+    cdef _capi.network net
+    cdef readonly cnp.ndarray grad_vector
+    cdef readonly int64_t version
+    cdef readonly tuple tensors
+    cdef readonly dict parameters, grads
+    cdef cnp.ndarray _vector, _mean, _std
+    cdef Memory _forward_copies, _backward_copies
+    cdef int64_t _copies_size, _backward_copies_size, _packed_forward, _packed_backward
+    cdef Guard guard
+    cdef object _packing  # lock: the packed copies of a new version are made by one thread
+    cdef list _idle  # Memory of calls that have ended
+    cdef float _dropout
+
+    def __cinit__(self, cell, *, int64_t input_size, int64_t hidden_size, int64_t num_layers, bint bias,
+                  bint bidirectional, float dropout, int64_t vocab_size, int64_t output_size, pooling):
+        cdef _capi.cylstm_config config
+        memset(&config, 0, sizeof(config))
+        config.struct_size = sizeof(config)
+        config.cell, config.pooling = CELLS[cell], POOLINGS[pooling]
+        config.bidirectional, config.bias = bidirectional, bias
+        config.vocab_size, config.input_size, config.output_size = vocab_size, input_size, output_size
+        config.hidden_size, config.num_layers = hidden_size, num_layers
+        cdef _capi.cylstm_status status = _capi.cylstm_network_init(&self.net, &config, _kernels)
+        if status == _capi.CYLSTM_TOO_LARGE:
+            raise MemoryError(f"a network of {self.net.layout.parameter_count:,} parameters cannot be held")
+        if status != _capi.CYLSTM_OK:
+            raise ValueError(f"{_capi.cylstm_status_name(status).decode()}: no network of these sizes")
+        self._dropout = dropout
+        self._idle = []
+        self._packing = threading.Lock()
+        self.guard = Guard()
+        self._allocate()
+
+    cdef int _allocate(self) except -1:
+        self._vector = _aligned_zeros(self.net.layout.parameter_count)
+        self.grad_vector = _aligned_zeros(self.net.layout.parameter_count)
+        tensors = []
+        cdef int64_t i
+        cdef _capi.tensor t
+        for i in range(_capi.cylstm_layout_tensor_count(&self.net.layout)):
+            t = _capi.cylstm_layout_tensor(&self.net.layout, i)
+            shape = (t.rows, t.columns)[:2 if t.columns else 1]
+            tensors.append(((<bytes> t.name).decode(), shape, t.offset))
+        self.tensors = tuple(tensors)
+        self.parameters = self._named(self.vector)
+        self.grads = self._named(self.grad_vector)
+        self._forward_copies = Memory()
+        self._backward_copies = Memory()
+        cdef arena forward = arena(NULL, 0), backward = arena(NULL, 0)
+        _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, NULL, &forward, &backward)
+        self._copies_size, self._backward_copies_size = forward.used, backward.used
+        self.version = 1
+        return 0
+
+    def _named(self, vector):
+        return {
+            name: vector[offset:offset + int(np.prod(shape))].reshape(shape) for name, shape, offset in self.tensors
+        }
+
+    @property
+    def vector(self):
+        """All parameters, float32 (P,), read-only."""
+        vector = self._vector.view()
+        vector.flags.writeable = False
+        return vector
+
+    @property
+    def packed_nbytes(self):
+        """Bytes of packed copies of the weights held beside the parameters."""
+        return self._forward_copies.size + self._backward_copies.size
+
+    def zero_grad(self):
+        """Set all gradients to zero."""
+        self.grad_vector.fill(0.0)
+
+    @contextmanager
+    def editing(self):
+        """The parameters, writable; a new version of the weights on leaving, the old ones after an exception."""
+        self.guard.enter(True)
+        before = self._vector.copy()
+        writable = self._vector.view()
+        try:
+            yield writable
+        except BaseException:
+            self._vector[:] = before
+            raise
+        finally:
+            writable.flags.writeable = False
+            self.version += 1
+            self.guard.leave(True)
+
+    def set_input_scale(self, cnp.ndarray mean, cnp.ndarray std):
+        """Numeric inputs enter as (x - mean) / std, float32 (I,) each; None: as they are."""
+        cdef int64_t width = self.net.layout.config.input_size
+        for array in (mean, std):
+            if array is not None and (array.dtype != np.float32 or (<object> array).shape != (width,)):
+                raise ValueError(f"input scale: float32 of shape ({width},) expected")
+        self.guard.enter(True)
+        self._mean = None if mean is None else mean.copy()
+        self._std = None if std is None else std.copy()
+        self.net.input_mean = NULL if mean is None else FLOATS(self._mean)
+        self.net.input_std = NULL if std is None else FLOATS(self._std)
+        self.guard.leave(True)
+
+    cdef int _pack(self, bint backward) except -1:
+        """Bring the packed copies up to this version of the weights. Called by readers: nobody changes weights."""
+        if self._packed_forward == self.version and (not backward or self._packed_backward == self.version):
+            return 0
+        cdef arena forward_copies, backward_copies
+        cdef arena *backward_place = NULL
+        with self._packing:
+            forward_copies = arena(self._forward_copies.reserve(self._copies_size), 0)
+            if backward or self._backward_copies.size > 0:
+                backward_copies = arena(self._backward_copies.reserve(self._backward_copies_size), 0)
+                backward_place = &backward_copies
+            if self._packed_forward != self.version or (backward and self._packed_backward == 0):
+                _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, FLOATS(self._vector), &forward_copies,
+                                           backward_place)
+            if self._packed_forward != self.version:
+                with nogil:
+                    _capi.cylstm_weights_pack_forward(&self.net.weights, &self.net.layout)
+                self._packed_forward = self.version
+            if backward and self._packed_backward != self.version:
+                with nogil:
+                    _capi.cylstm_weights_pack_backward(&self.net.weights, &self.net.layout)
+                self._packed_backward = self.version
+        return 0
+
+    # -- calls --
+
+    def forward(self, cnp.ndarray x, state, lengths, int num_threads=0, bint reproducible=False, out=None):
+        """Inference: x float32 (T, B, I) or int32 (T, B) -> y, state. See `Call`."""
+        cdef Call call = Call(self, x, state, lengths, num_threads)
+        return call.run(None, reproducible, out)
+
+    def record(self, cnp.ndarray x, state, lengths, uint64_t key, int num_threads=0):
+        """Like `forward`, for training: dropout drawn from `key` (0: none) -> y, state, tape."""
+        cdef Call call = Call(self, x, state, lengths, num_threads)
+        cdef Tape tape = Tape.__new__(Tape)
+        tape.place(call, self._dropout if key else 0.0, key)
+        y, state = call.run(tape, False, None)
+        return y, state, tape
+
+    def backward(self, Tape tape, cnp.ndarray dy, dstate, cnp.ndarray grad_vector, bint need_dx, int num_threads=0):
+        """Add the gradients of what `tape` recorded to grad_vector (None: the network's own) -> dx or None, dstate."""
+        if tape.network is not self:
+            raise ValueError("tape: recorded by another network")
+        if tape.version != self.version:
+            raise RuntimeError("tape: the weights have changed since it was recorded; record again")
+        if grad_vector is None:
+            grad_vector = self.grad_vector
+        cdef _capi.layout *l = &self.net.layout
+        if (grad_vector.dtype != np.float32 or (<object> grad_vector).shape != (l.parameter_count,)
+                or not grad_vector.flags.c_contiguous or not grad_vector.flags.writeable):
+            raise ValueError(f"grads: writable contiguous float32 of shape ({l.parameter_count},) expected")
+        cdef int64_t steps = tape.steps, batch = tape.batch, rows = tape.t.sequences.rows
+        cdef tuple state_shape = (l.config.num_layers * l.directions, batch, l.config.hidden_size)
+        cdef _capi.backward_call call
+        memset(&call, 0, sizeof(call))
+        call.network, call.tape, call.compute.kernels = &self.net, &tape.t, self.net.kernels
+        call.dparameters = FLOATS(grad_vector)
+        call.dy = _view(dy, 0 if l.config.pooling else steps, batch, l.config.output_size or l.width, "dy")
+        _state_pointers(dstate, call.dfinal, l.states, state_shape, "dstate")
+        dinitial = tuple([np.empty(state_shape, np.float32) for _ in range(l.states)])
+        _state_pointers(dinitial, <const float **> call.dinitial, l.states, state_shape, "dstate")
+        dx = None
+        if need_dx and l.config.vocab_size == 0:
+            dx = np.empty((steps, batch, l.config.input_size), np.float32)
+            call.dx = _view(dx, steps, batch, l.config.input_size, "dx")
+        call.plan = _capi.cylstm_plan(l, rows, batch, num_threads or _capi.cylstm_thread_budget())
+        cdef Memory memory = self._idle.pop() if self._idle else Memory()
+        cdef arena place = arena(NULL, 0)
+        _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
+        place = arena(memory.reserve(place.used), 0)
+        _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
+        self.guard.enter(False)
+        try:
+            self._pack(True)
+            if _capi.cylstm_plan_wants_blas(l, rows, batch, True):
+                call.compute.blas = _hold_blas()
+            try:
+                with nogil:
+                    _capi.cylstm_network_backward(&call)
+            finally:
+                _release_blas(call.compute.blas)
+        finally:
+            self.guard.leave(False)
+        self._idle.append(memory)
+        return dx, dinitial
+
+    def stream(self, int64_t batch_size):
+        """A stream of batch_size sequences, one step at a time."""
+        return Stream(self, batch_size)
+
+
+cdef class Call:
+    """One forward call: its arguments checked, its results made, its memory placed.
+
+    y is (T, B, D*H), (T, B, O) with a head, (B, O) pooled; state a tuple of (L*D, B, H) arrays: (h,) or (h, c).
+    """
+
+    cdef Network network
+    cdef cnp.ndarray x
+    cdef object state, lengths
+    cdef int64_t steps, batch, rows
+    cdef _capi.forward_call call
+    cdef const int64_t *lengths_pointer
+    cdef int threads
+
+    def __cinit__(self, Network network, cnp.ndarray x, state, lengths, int num_threads):
+        cdef _capi.layout *l = &network.net.layout
+        self.network, self.x, self.state, self.lengths = network, x, state, lengths
+        memset(&self.call, 0, sizeof(self.call))
+        self.call.network, self.call.compute.kernels = &network.net, network.net.kernels
+        tokens = l.config.vocab_size > 0
+        if x.ndim != (2 if tokens else 3) or x.shape[0] < 1 or x.shape[1] < 1:
+            raise ValueError(f"x: {'(T, B) tokens' if tokens else '(T, B, I)'} expected, not {(<object> x).shape}")
+        self.steps, self.batch = x.shape[0], x.shape[1]
+        if tokens:
+            if x.dtype != np.int32:
+                raise ValueError(f"x: int32 tokens expected, not {x.dtype}")
+            self.call.tokens.data = <const int32_t *> cnp.PyArray_DATA(x)
+            self.call.tokens.step, self.call.tokens.row = STRIDE(x, 0), STRIDE(x, 1)
+        else:
+            self.call.x = _view(x, self.steps, self.batch, l.config.input_size, "x")
+        self.lengths_pointer = _lengths_pointer(lengths, self.steps, self.batch, &self.rows)
+        self.threads = num_threads or _capi.cylstm_thread_budget()
+
+    cdef tuple run(self, Tape tape, bint reproducible, out):
+        cdef _capi.layout *l = &self.network.net.layout
+        cdef tuple state_shape = (l.config.num_layers * l.directions, self.batch, l.config.hidden_size)
+        cdef int64_t width = l.config.output_size or l.width
+        cdef int64_t y_steps = 0 if l.config.pooling else self.steps
+        final = tuple([np.empty(state_shape, np.float32) for _ in range(l.states)])
+        y = out
+        if y is None:
+            y = np.empty((y_steps, self.batch, width)[0 if y_steps else 1:], np.float32)
+        elif np.may_share_memory(y, self.x):
+            raise ValueError("out: shares memory with x")
+        self.call.y = _view(y, y_steps, self.batch, width, "out")
+        _state_pointers(self.state, self.call.initial, l.states, state_shape, "state")
+        _state_pointers(final, <const float **> self.call.final, l.states, state_shape, "state")
+        self.call.plan = _capi.cylstm_plan(l, self.rows, self.batch, self.threads)
+
+        cdef Memory memory = self.network._idle.pop() if self.network._idle else Memory()
+        cdef _capi.sequences sequences
+        cdef arena place = arena(NULL, 0)
+        self._place(&sequences, tape, &place)
+        place = arena(memory.reserve(place.used), 0)
+        self._place(&sequences, tape, &place)
+        if self.call.tokens.data != NULL:
+            self._check_tokens()
+        self._run_packed(tape is not None, reproducible)
+        self.network._idle.append(memory)
+        return y, final
+
+    cdef int _place(self, _capi.sequences *sequences, Tape tape, arena *place) except -1:
+        if tape is not None:
+            self.call.tape, self.call.sequences = &tape.t, &tape.t.sequences
+        else:
+            self.call.sequences = sequences
+            _capi.cylstm_sequences_place(sequences, place, self.steps, self.batch)
+            if place.base != NULL:
+                _capi.cylstm_sequences_fill(sequences, self.lengths_pointer)
+        _capi.cylstm_forward_place(&self.call, self.steps, self.batch, self.rows, place)
+        return 0
+
+    cdef int _check_tokens(self) except -1:
+        cdef int64_t step, sequence
+        if _capi.cylstm_find_bad_token(&self.network.net, self.call.sequences, &self.call.tokens, &step, &sequence):
+            raise ValueError(f"x: token {self.x[step, sequence]} at step {step} of sequence {sequence} "
+                             f"is not in 0..{self.network.net.layout.config.vocab_size - 1}")
+        return 0
+
+    cdef int _run_packed(self, bint recording, bint reproducible) except -1:
+        self.network.guard.enter(False)
+        try:
+            self.network._pack(False)
+            if not reproducible and _capi.cylstm_plan_wants_blas(&self.network.net.layout, self.rows, self.batch, recording):
+                self.call.compute.blas = _hold_blas()
+            try:
+                with nogil:
+                    _capi.cylstm_network_forward(&self.call)
+            finally:
+                _release_blas(self.call.compute.blas)
+        finally:
+            self.network.guard.leave(False)
+        return 0
+
+
+cdef class Tape:
+    """What a recorded call left for `Network.backward`, and what happened inside it."""
+
+    cdef readonly Network network
+    cdef readonly int64_t version, steps, batch, nbytes
+    cdef _capi.tape t
+    cdef Memory memory
+
+    cdef int place(self, Call call, float dropout, uint64_t key) except -1:
+        self.network, self.version = call.network, call.network.version
+        self.steps, self.batch = call.steps, call.batch
+        self.memory = Memory()
+        memset(&self.t, 0, sizeof(self.t))
+        self.t.dropout.probability, self.t.dropout.key = dropout, key
+        cdef bint with_state = call.state is not None
+        cdef arena place = arena(NULL, 0)
+        _capi.cylstm_tape_place(&self.t, &self.network.net, self.steps, self.batch, call.rows, with_state, &place)
+        self.nbytes = place.used
+        place = arena(self.memory.reserve(place.used), 0)
+        _capi.cylstm_tape_place(&self.t, &self.network.net, self.steps, self.batch, call.rows, with_state, &place)
+        _capi.cylstm_sequences_fill(&self.t.sequences, call.lengths_pointer)
+        return 0
+
+    def view(self, int64_t layer, int direction, str what):
+        """Read-only float32 (T, B, H): a gate of `GATES`, "cell_state" or "hidden"; zeros where padded.
+
+        A view of the tape where all sequences are equally long, else put together from it.
+        """
+        cdef _capi.layout *l = &self.network.net.layout
+        if not (0 <= layer < l.config.num_layers and 0 <= direction < l.directions):
+            raise IndexError(f"layer {layer}, direction {direction}: not in this network")
+        cdef int64_t rows = self.t.sequences.rows, stack = layer * l.directions + direction
+        if what == "hidden":
+            return self._by_time(self.t.hidden + layer * rows * l.width + direction * l.config.hidden_size, l.width)
+        if what == "cell_state" and self.t.cell != NULL:
+            return self._by_time(self.t.cell + stack * rows * l.units, l.units)
+        if what in GATES and l.gates == len(GATES):
+            return self._by_time(self.t.gates + stack * rows * l.gate_width + <int> GATES.index(what) * l.units,
+                                 l.gate_width)
+        raise KeyError(what)
+
+    cdef cnp.ndarray _by_time(self, float *data, int64_t distance):
+        """Packed rows, `distance` floats apart, as (T, B, H)."""
+        cdef _capi.sequences *s = &self.t.sequences
+        cdef int64_t hidden = self.network.net.layout.config.hidden_size
+        cdef cnp.npy_intp shape[2]
+        cdef cnp.npy_intp strides[2]
+        shape[0], shape[1] = s.rows, hidden
+        strides[0], strides[1] = distance * sizeof(float), sizeof(float)
+        packed = cnp.PyArray_New(np.ndarray, 2, shape, cnp.NPY_FLOAT32, strides, data, 0, cnp.NPY_ARRAY_ALIGNED, None)
+        cnp.set_array_base(packed, self)
+        if s.rows == self.steps * self.batch:
+            return packed.reshape(self.steps, self.batch, hidden)
+        by_time = np.zeros((self.steps, self.batch, hidden), np.float32)
+        cdef int64_t t
+        order = [s.order[rank] for rank in range(self.batch)]
+        for t in range(s.longest):
+            by_time[t, order[:s.offsets[t + 1] - s.offsets[t]]] = packed[s.offsets[t]:s.offsets[t + 1]]
+        by_time.flags.writeable = False
+        return by_time
+
+
+cdef class Stream:
+    """B sequences, one step at a time, in memory that is placed once. For one thread at a time."""
+
+    cdef readonly Network network
+    cdef readonly int64_t batch
+    cdef _capi.forward_call call
+    cdef _capi.sequences sequences
+    cdef Memory memory
+    cdef tuple _state
+    cdef cnp.ndarray _carried
+    cdef bint _busy
+
+    def __cinit__(self, Network network, int64_t batch_size):
+        cdef _capi.layout *l = &network.net.layout
+        if l.directions != 1:
+            raise ValueError("stream: a bidirectional network needs the whole sequence; it cannot stream")
+        self.network, self.batch = network, batch_size
+        memset(&self.call, 0, sizeof(self.call))
+        self.call.network, self.call.compute.kernels = &network.net, network.net.kernels
+        self.call.sequences = &self.sequences
+        shape = (l.config.num_layers, batch_size, l.config.hidden_size)
+        self._state = tuple([np.zeros(shape, np.float32) for _ in range(l.states)])
+        _state_pointers(self._state, self.call.initial, l.states, shape, "state")
+        _state_pointers(self._state, <const float **> self.call.final, l.states, shape, "state")
+        if l.config.pooling in (_capi.CYLSTM_POOL_MEAN, _capi.CYLSTM_POOL_MAX):
+            self._carried = np.zeros((batch_size, l.width + 1), np.float32)
+            self.call.carried = FLOATS(self._carried)
+        self.call.plan = _capi.cylstm_plan(l, batch_size, batch_size, _capi.cylstm_thread_budget())
+        self.memory = Memory()
+        cdef arena place = arena(NULL, 0)
+        self._place(&place)
+        place = arena(self.memory.reserve(place.used), 0)
+        self._place(&place)
+        _capi.cylstm_sequences_fill(&self.sequences, NULL)
+
+    cdef int _place(self, arena *place) except -1:
+        _capi.cylstm_sequences_place(&self.sequences, place, 1, self.batch)
+        _capi.cylstm_forward_place(&self.call, 1, self.batch, self.batch, place)
+        return 0
+
+    def step(self, cnp.ndarray x_t, cnp.ndarray out=None):
+        """x_t float32 (B, I) or int32 (B,) -> y (B, H), or (B, O) with a head: pooled, of the sequence so far."""
+        cdef _capi.layout *l = &self.network.net.layout
+        cdef int64_t width = l.config.output_size or l.width
+        if out is None:
+            out = np.empty((self.batch, width), np.float32)
+        self.call.y = _view(out, 0, self.batch, width, "out")
+        if self._busy:
+            raise RuntimeError("stream: another thread is stepping it; give each thread a stream of its own")
+        self._busy = True
+        try:
+            self._read(x_t)
+            self._step()
+        finally:
+            self._busy = False
+        return out
+
+    cdef int _read(self, cnp.ndarray x_t) except -1:
+        if self.network.net.layout.config.vocab_size == 0:
+            self.call.x = _view(x_t, 0, self.batch, self.network.net.layout.config.input_size, "x_t")
+            return 0
+        if x_t.dtype != np.int32 or (<object> x_t).shape != (self.batch,):
+            raise ValueError(f"x_t: int32 tokens of shape ({self.batch},) expected")
+        self.call.tokens.data = <const int32_t *> cnp.PyArray_DATA(x_t)
+        self.call.tokens.row = STRIDE(x_t, 0)
+        cdef int64_t step, sequence
+        if _capi.cylstm_find_bad_token(&self.network.net, &self.sequences, &self.call.tokens, &step, &sequence):
+            raise ValueError(f"x_t: token {x_t[sequence]} of sequence {sequence} "
+                             f"is not in 0..{self.network.net.layout.config.vocab_size - 1}")
+        return 0
+
+    cdef int _step(self) except -1:
+        self.network.guard.enter(False)
+        try:
+            self.network._pack(False)
+            with nogil:
+                _capi.cylstm_network_forward(&self.call)
+        finally:
+            self.network.guard.leave(False)
+        return 0
+
+    @property
+    def state(self):
+        """Copies: (h,) or (h, c), each (L, B, H); with mean or max pooling one more, (B, H+1): sums or maxima, count."""
+        parts = self._state if self._carried is None else (*self._state, self._carried)
+        return tuple([part.copy() for part in parts])
+
+    @state.setter
+    def state(self, new):
+        parts = self._state if self._carried is None else (*self._state, self._carried)
+        if len(new) != len(parts):
+            raise ValueError(f"state: {len(parts)} arrays expected, not {len(new)}")
+        for i, (part, value) in enumerate(zip(parts, new)):
+            if np.shape(value) != part.shape:
+                raise ValueError(f"state[{i}]: shape {part.shape} expected, not {np.shape(value)}")
+        for part, value in zip(parts, new):
+            part[...] = value
+
+    def reset(self):
+        """Start anew: state zero."""
+        self.state = [np.zeros_like(part) for part in self.state]
+
+
+# ---- losses and optimisers ----
+
+LOSSES = {
+    "cross_entropy": _capi.LOSS_CROSS_ENTROPY,
+    "binary_cross_entropy": _capi.LOSS_BINARY_CROSS_ENTROPY,
+    "mse": _capi.LOSS_SQUARED_ERROR,
+}
+
+
+def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
+    """Mean loss over the rows that count, and its gradient by the scores.
+
+    Parameters
+    ----------
+    kind : {"cross_entropy", "binary_cross_entropy", "mse"}
+    scores : float32 (..., O)
+    targets : int64 (...) classes, or float32 (..., O)
+    mask : bool (...), optional
+        False where a row is padding.
+
+    Returns
+    -------
+    float, ndarray
+        The loss and its gradient, of scores' shape, zero where masked.
+    """
+    cdef _capi.loss_call call
+    memset(&call, 0, sizeof(call))
+    scores = np.ascontiguousarray(scores, np.float32)
+    rows_shape = (<object> scores).shape[:-1]
+    call.kind, call.kernels, call.threads = LOSSES[kind], _kernels, 1
+    call.outputs, call.rows = scores.shape[scores.ndim - 1], int(np.prod(rows_shape))
+    classes = kind == "cross_entropy"
+    targets = np.ascontiguousarray(targets, np.int64 if classes else np.float32)
+    if (<object> targets).shape != (rows_shape if classes else (<object> scores).shape):
+        raise ValueError(f"targets: shape {(<object> targets).shape} does not go with scores of {(<object> scores).shape}")
+    cdef cnp.ndarray counts = None if mask is None else np.ascontiguousarray(mask, np.bool_)
+    if counts is not None:
+        if (<object> counts).shape != rows_shape:
+            raise ValueError(f"mask: shape {rows_shape} expected, not {(<object> counts).shape}")
+        call.mask = <const uint8_t *> cnp.PyArray_DATA(counts)
+    if classes:
+        counted = targets if counts is None else targets[counts]
+        if counted.size and (counted.min() < 0 or counted.max() >= call.outputs):
+            raise ValueError(f"targets: classes 0..{call.outputs - 1} expected, not {counted.min()}..{counted.max()}")
+        call.classes = <const int64_t *> cnp.PyArray_DATA(targets)
+    else:
+        call.values = FLOATS(targets)
+    cdef cnp.ndarray dscores = np.empty((<object> scores).shape, np.float32)
+    cdef cnp.ndarray row_losses = np.empty(call.rows, np.float64)
+    call.scores, call.dscores, call.row_losses = FLOATS(scores), FLOATS(dscores), <double *> cnp.PyArray_DATA(row_losses)
+    if call.rows * call.outputs >= 50000:  # some 100 us of exponentials
+        call.threads = _capi.cylstm_thread_budget()
+    cdef double mean
+    with nogil:
+        mean = _capi.cylstm_loss(&call)
+    return mean, dscores
+
+
+def global_norm(cnp.ndarray vector):
+    """sqrt of the sum of squares of a flat float32 array, summed in double."""
+    vector = np.ascontiguousarray(vector, np.float32)
+    cdef double norm
+    with nogil:
+        norm = _capi.cylstm_global_norm(FLOATS(vector), vector.shape[0])
+    return norm
+
+
+ctypedef void (*update)(_capi.optimizer_step *) noexcept nogil
+
+
+cdef int _update(Network network, list slots, int slot_count, _capi.optimizer_step *step, update run) except -1:
+    cdef cnp.ndarray slot
+    cdef int64_t count = network.net.layout.parameter_count
+    if len(slots) != slot_count:
+        raise ValueError(f"slots: {slot_count} arrays expected, not {len(slots)}")
+    for i in range(slot_count):
+        slot = slots[i]
+        if (slot.dtype != np.float32 or (<object> slot).shape != (count,) or not slot.flags.c_contiguous
+                or not slot.flags.writeable):
+            raise ValueError(f"slots[{i}]: writable contiguous float32 of shape ({count},) expected")
+        step.slots[i] = FLOATS(slot)
+    step.count, step.threads = count, _capi.cylstm_thread_budget()
+    step.parameters, step.gradients = FLOATS(network._vector), FLOATS(network.grad_vector)
+    network.guard.enter(True)
+    try:
+        with nogil:
+            run(step)
+        network.version += 1
+    finally:
+        network.guard.leave(True)
+    return 0
+
+
+def sgd(Network network, list slots, *, double learning_rate, double grad_scale, int64_t step, double momentum,
+        bint nesterov, double weight_decay):
+    """One step of stochastic gradient descent; slots: [velocity]."""
+    cdef _capi.optimizer_step s
+    memset(&s, 0, sizeof(s))
+    s.learning_rate, s.grad_scale, s.step, s.weight_decay = learning_rate, grad_scale, step, weight_decay
+    s.momentum, s.nesterov = momentum, nesterov
+    _update(network, slots, 1, &s, _capi.cylstm_sgd)
+
+
+def rmsprop(Network network, list slots, *, double learning_rate, double grad_scale, int64_t step, double alpha,
+            double eps, double momentum, double weight_decay):
+    """One step of RMSprop; slots: [square average, velocity]."""
+    cdef _capi.optimizer_step s
+    memset(&s, 0, sizeof(s))
+    s.learning_rate, s.grad_scale, s.step, s.weight_decay = learning_rate, grad_scale, step, weight_decay
+    s.alpha, s.eps, s.momentum = alpha, eps, momentum
+    _update(network, slots, 2, &s, _capi.cylstm_rmsprop)
+
+
+def adam(Network network, list slots, *, double learning_rate, double grad_scale, int64_t step, double beta1,
+         double beta2, double eps, double weight_decay, bint decoupled):
+    """One step of Adam, or of AdamW where the decay is decoupled; slots: [first moment, second moment]."""
+    cdef _capi.optimizer_step s
+    memset(&s, 0, sizeof(s))
+    s.learning_rate, s.grad_scale, s.step, s.weight_decay = learning_rate, grad_scale, step, weight_decay
+    s.beta1, s.beta2, s.eps, s.decoupled = beta1, beta2, eps, decoupled
+    _update(network, slots, 2, &s, _capi.cylstm_adam)

@@ -1,0 +1,93 @@
+"""The command line: `cylstm` and `python -m cylstm`.
+
+Exit status: 0, 1 where something failed, 2 where the command line or its input is of no use, 130
+after Ctrl-C. Errors are one line on stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import cylstm
+
+from . import demo, info, predict, train
+from .arguments import Parser
+
+EPILOG = """\
+examples
+  cylstm demo                                      an LSTM learns to write Python's manual
+  cylstm train sales.csv --target sales            forecast a column of a table
+  cylstm predict model.safetensors sales.csv -o out.csv
+  cylstm info model.safetensors
+
+cylstm COMMAND --help says more.
+"""
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+#: Errors that lie in what was given. What is left of OSError (a full disk) and training that
+#: diverges (FloatingPointError) are failures.
+_INPUT_ERRORS = (
+    ValueError,
+    TypeError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+_FAILURES = (OSError, FloatingPointError, MemoryError, ModuleNotFoundError)
+
+
+def build_parser() -> Parser:
+    """The parser of the whole command line."""
+    parser = Parser(
+        prog="cylstm", description="LSTM networks on the CPU: train, predict, look.", epilog=EPILOG
+    )
+    parser.add_argument("--version", action="version", version=f"cylstm {cylstm.__version__}")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    for command in (demo, train, predict, info):
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Its words; by default those the process was started with.
+
+    Returns
+    -------
+    int
+        The exit status. (--help and --version end by SystemExit.)
+    """
+    try:
+        args = build_parser().parse_args(argv)
+        return args.run(args)
+    except KeyboardInterrupt:
+        return _report("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has stopped; keep the interpreter from flushing into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except _INPUT_ERRORS as error:
+        return _report(_message(error), BAD_INPUT)
+    except _FAILURES as error:
+        return _report(_message(error), FAILED)
+
+
+def _message(error: BaseException) -> str:
+    """An error as one line."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _report(message: str, status: int) -> int:
+    print(f"cylstm: error: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,76 @@
+"""What the commands share: output for people, and checks that must come before the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cylstm
+
+LABEL_WIDTH = 12
+
+
+def say(label: str, text: str) -> None:
+    """Print a labelled line; more lines of the same text are aligned below the first."""
+    print(f"{label:{LABEL_WIDTH}}{text}".replace("\n", "\n" + " " * LABEL_WIDTH), flush=True)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under a header: the first column to the left, the others to the right."""
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = [cell.rjust(width + 2) for cell, width in zip(others, widths[1:], strict=True)]
+        print("  " + first.ljust(widths[0]) + "".join(cells))
+
+
+def number(value: float) -> str:
+    """A number in about four digits.
+
+    >>> [number(value) for value in (1234567.8, 12.3456, 0.00123456, 0.0)]
+    ['1,234,568', '12.35', '0.001235', '0']
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def count(items: int, noun: str, plural: str = "") -> str:
+    """A number of things.
+
+    >>> count(1, "row"), count(1234, "row"), count(2, "series", "series")
+    ('1 row', '1,234 rows', '2 series')
+    """
+    return f"{items:,} {noun if items == 1 else plural or noun + 's'}"
+
+
+def size(nbytes: int) -> str:
+    """A size in bytes.
+
+    >>> size(512), size(2_345_678)
+    ('512 B', '2.3 MB')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= scale:
+            return f"{nbytes / scale:.1f} {unit}"
+    return f"{nbytes} B"
+
+
+def describe_network(network: cylstm.SequenceModel | cylstm.LSTM | cylstm.RNN) -> str:
+    """The size of a model or layer, in a phrase."""
+    config = network.config
+    cell = config.get("cell", type(network).__name__).upper()
+    weights = sum(array.size for array in network.parameters.values())
+    layers, units = count(config["num_layers"], "layer"), count(config["hidden_size"], "unit")
+    return f"{cell}, {layers} of {units}, {count(weights, 'parameter')}"
+
+
+def check_output(path: str) -> None:
+    """Raise, before any work is done for it, if a file could not be written there."""
+    target = Path(path)
+    folder = target.parent
+    if target.is_dir():
+        raise ValueError(f"{path}: cannot write the output, it is a directory")
+    if not folder.is_dir():
+        raise ValueError(f"{path}: cannot write the output, there is no directory {str(folder)!r}")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{path}: cannot write the output, {str(folder)!r} is read-only")

@@ -1,0 +1,150 @@
+"""`cylstm predict`: a model's predictions beside the rows of a table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import cylstm
+from cylstm.formats import write_file
+from cylstm.tables import Table, Timeline, future_times, read_table
+
+from . import arguments, scoring
+from .console import check_output, count, number, say
+from .problem import Positions, Problem, make_problem
+from .recipe import Recipe
+
+EPILOG = """\
+columns that are added
+  forecast          TARGET_forecast and TARGET_rows_ahead: what the model said of this row so many
+                    rows before it; rows beyond the end of each series are appended
+  regression        TARGET_predicted
+  classification    TARGET_predicted and TARGET_probability (of the predicted class)
+
+example
+  cylstm predict model.safetensors new.csv -o out.csv
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "predict",
+        help="add a trained model's predictions to a CSV table",
+        description="Read a table, add what a model trained by `cylstm train` predicts, write it.",
+        epilog=EPILOG,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("model", metavar="MODEL.safetensors", help="a model from `cylstm train`")
+    parser.add_argument("data", metavar="DATA.csv", help="a table with the columns it learned from")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT.csv", help="where to write")
+    arguments.add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict and write; the exit status."""
+    check_output(args.output)
+    arguments.use_threads(args)
+    model, recipe = load_trained(args.model)
+    table = read_table(args.data)
+    problem = make_problem(recipe, table, Timeline.of(table, recipe.group, recipe.time))
+    ends = problem.ends()
+    if not len(ends):
+        raise ValueError(
+            f"{args.data}: too few rows: no series has the {recipe.window} that the model looks at"
+        )
+    add = _add_forecasts if recipe.task == "forecast" else _add_predictions
+    table = add(problem, model, ends)
+    write_file(args.output, table.to_bytes())
+    say("saved", f"{args.output}: {count(len(table), 'row')}")
+    return 0
+
+
+def load_trained(path: str) -> tuple[cylstm.SequenceModel, Recipe]:
+    """Load a model and the recipe that `cylstm train` put in its file.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a model, or not one from `cylstm train`.
+    """
+    model = cylstm.load(path)
+    if not (isinstance(model, cylstm.SequenceModel) and "table" in model.extras):
+        raise ValueError(f"{path}: not from `cylstm train`, so it does not say how to read a table")
+    try:
+        recipe = Recipe.from_dict(model.extras["table"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return model, recipe
+
+
+def _add_predictions(problem: Problem, model: cylstm.SequenceModel, ends: Positions) -> Table:
+    """The table with a prediction in every row."""
+    predictions, target = problem.predict(model, ends), problem.recipe.target
+    columns = {f"{target}_predicted": _cells(predictions)}
+    if problem.recipe.task == "classification":
+        probabilities = model.predict_proba(problem.sequences(ends)).max(axis=1)
+        columns[f"{target}_probability"] = _cells(probabilities)
+    _report_scores(problem, ends, predictions)
+    return problem.table.with_columns(problem.timeline.rows[ends], columns)
+
+
+def _add_forecasts(problem: Problem, model: cylstm.SequenceModel, ends: Positions) -> Table:
+    """The table with a forecast in every row that one reaches, and with the rows to come."""
+    timeline, horizon = problem.timeline, problem.recipe.horizon
+    forecasts = problem.predict(model, ends)
+    inside = ends + horizon < timeline.stop[ends]
+    ahead = [horizon] * np.count_nonzero(inside)
+    columns = _forecast_columns(problem, forecasts[inside, -1], ahead)
+    table = problem.table.with_columns(timeline.rows[ends[inside] + horizon], columns)
+
+    last = ends + 1 == timeline.stop[ends]
+    _report_scores(problem, ends, forecasts)
+    if short := len(timeline.names) - np.count_nonzero(last):
+        say("warning", f"{count(short, 'series', 'series')} shorter than the window of "
+            f"{count(problem.recipe.window, 'row')}: no forecast")
+    say("forecast", f"{count(horizon, 'row')} beyond the end of "
+        f"{count(np.count_nonzero(last), 'series', 'series')}")
+    return table.with_rows(_future_rows(problem, ends[last], forecasts[last]))
+
+
+def _future_rows(
+    problem: Problem, last: Positions, forecasts: NDArray[np.float64]
+) -> dict[str, list[str]]:
+    """Cells of the rows after the series that end at the positions `last`."""
+    recipe, timeline, horizon = problem.recipe, problem.timeline, problem.recipe.horizon
+    cells = _forecast_columns(problem, forecasts.ravel(), [*range(1, horizon + 1)] * len(last))
+    ends = timeline.rows[last]
+    if recipe.group:
+        names = problem.table.text(recipe.group).iloc[ends]
+        cells[recipe.group] = [name for name in names for _ in range(horizon)]
+    if recipe.time:
+        series = [timeline.rows[timeline.start[end] : end + 1] for end in last]
+        cells[recipe.time] = future_times(problem.table, recipe.time, series, horizon)
+    return cells
+
+
+def _forecast_columns(
+    problem: Problem, values: NDArray[np.float64], ahead: Sequence[int]
+) -> dict[str, list[str]]:
+    target = problem.recipe.target
+    return {f"{target}_forecast": _cells(values), f"{target}_rows_ahead": _cells(ahead)}
+
+
+def _cells(values: Iterable[Any]) -> list[str]:
+    """Values as text; numbers to the seven digits that float32 has."""
+    return [value if isinstance(value, str) else f"{value:.7g}" for value in values]
+
+
+def _report_scores(problem: Problem, ends: Positions, predictions: NDArray[Any]) -> None:
+    """Say how good the predictions are where the table knows the truth."""
+    known = problem.known_ends(np.ones(len(problem.timeline), bool))
+    if len(known):
+        task, found = problem.recipe.task, predictions[np.searchsorted(ends, known)]
+        scores = scoring.score(task, problem.truth(known), {"model": found})
+        values = ", ".join(f"{name} {number(value)}" for name, value in scores["model"].items())
+        say("score", f"{values} ({count(len(known), 'known target')})")

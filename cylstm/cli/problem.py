@@ -1,0 +1,222 @@
+"""From a table to the sequences and targets of a model, and from its outputs back.
+
+Three tasks: `forecast` predicts the target of the next rows from a window of past ones,
+`regression` and `classification` predict the target of a row from the window that ends there.
+Windows are views on one matrix of features, so that they cost no memory.
+
+Letters: N positions (rows in time order, see `tables.Timeline`), F features, M windows,
+K rows ahead (the horizon).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cylstm.tables import Column, Table, Timeline
+
+from .recipe import Recipe, deviation
+
+if TYPE_CHECKING:
+    from cylstm import SequenceModel
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.int64]
+
+
+class Problem:
+    """A table under a recipe: which windows there are, what goes in and what should come out."""
+
+    def __init__(self, recipe: Recipe, table: Table, timeline: Timeline) -> None:
+        self.recipe, self.table, self.timeline = recipe, table, timeline
+        self._read_target()
+        self.features = np.hstack(
+            [*self._history(), *(column.encode(table, timeline) for column in recipe.columns)]
+        ).astype(np.float32)
+
+    def sequences(self, ends: Positions) -> list[NDArray[np.float32]]:
+        """The model's input for windows that end at these positions: views, (T_i, F)."""
+        firsts = np.maximum(self.timeline.start[ends], ends - self.recipe.window + 1)
+        return [self.features[a : b + 1] for a, b in zip(firsts, ends, strict=True)]
+
+    def ends(self) -> Positions:
+        """Where windows end that a model can be asked about."""
+        raise NotImplementedError
+
+    def known_ends(self, inside: NDArray[np.bool_]) -> Positions:
+        """Where windows end whose targets are known and lie `inside`, a run of each series."""
+        raise NotImplementedError
+
+    def targets(self, ends: Positions) -> NDArray[Any]:
+        """What the model is to learn for these windows."""
+        raise NotImplementedError
+
+    def truth(self, ends: Positions) -> NDArray[Any]:
+        """What the target really was, as `predict` gives it."""
+        return self.targets(ends)
+
+    def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
+        """What a model says for these windows, in the target's own terms."""
+        return model.predict(self.sequences(ends))
+
+    def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
+        """What one would say without a model, knowing the training windows; by name."""
+        raise NotImplementedError
+
+    def _read_target(self) -> None:
+        raise NotImplementedError
+
+    def _history(self) -> Sequence[Floats]:
+        """Features made of the target's own past, each (N, 1) or wider."""
+        return ()
+
+
+class RowProblem(Problem):
+    """Predict the target of the row that a window ends with; targets have shape (M,)."""
+
+    def _read_target(self) -> None:
+        target, rows = self.recipe.target, self.timeline.rows
+        if target in self.table.columns:
+            self.known = ~self.table.missing(target)[rows]
+            self.values = self._read_values()[rows]
+        else:  # then the table can only be predicted
+            self.known = np.zeros(len(rows), bool)
+
+    def _read_values(self) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def ends(self) -> Positions:
+        return np.arange(len(self.timeline))
+
+    def known_ends(self, inside: NDArray[np.bool_]) -> Positions:
+        return np.flatnonzero(self.known & inside)
+
+    def targets(self, ends: Positions) -> NDArray[Any]:
+        return self.values[ends]
+
+
+class RegressionProblem(RowProblem):
+    """Predict a number."""
+
+    def _read_values(self) -> NDArray[Any]:
+        return self.table.numbers(self.recipe.target)
+
+    def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
+        return super().predict(model, ends).reshape(len(ends))
+
+    def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
+        return {"training mean": np.full(len(ends), self.targets(training).mean())}
+
+
+class ClassificationProblem(RowProblem):
+    """Predict a label, which is a text."""
+
+    def _read_values(self) -> NDArray[Any]:
+        return self.table.text(self.recipe.target).to_numpy(str)
+
+    def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
+        labels, counts = np.unique(self.targets(training), return_counts=True)
+        commonest = labels[np.argmax(counts)]
+        return {f"always {str(commonest)!r}": np.full(len(ends), commonest)}
+
+
+class ForecastProblem(Problem):
+    """Predict the target of the K rows after a window; targets have shape (M, K).
+
+    The model sees and predicts changes, not levels, in units of the series' spread: so a trend
+    that leaves the range seen in training does no harm. What it predicts is the difference to the
+    naive forecast: the last value or, with a season, the value one season before.
+    """
+
+    def _read_target(self) -> None:
+        target = Column(self.recipe.target, self.recipe.fill)
+        self.observed = self.table.numbers(target.name)[self.timeline.rows]
+        self.spread = self._spreads()
+        self.level = target.encode(self.table, self.timeline)[:, 0] / self.spread
+
+    def ends(self) -> Positions:
+        return np.flatnonzero(
+            np.arange(len(self.timeline)) - self.timeline.start >= self.recipe.window - 1
+        )
+
+    def known_ends(self, inside: NDArray[np.bool_]) -> Positions:
+        ends, horizon = self.ends(), self.recipe.horizon
+        ends = ends[ends + horizon < self.timeline.stop[ends]]
+        ends = ends[inside[ends + 1] & inside[ends + horizon]]
+        return ends[np.isfinite(self.truth(ends)).all(axis=1)]
+
+    def targets(self, ends: Positions) -> NDArray[Any]:
+        scaled = self.truth(ends) / self.spread[ends, None]
+        return (scaled - self._naive(ends, self.recipe.season)).astype(np.float32)
+
+    def truth(self, ends: Positions) -> NDArray[Any]:
+        return self.observed[ends[:, None] + np.arange(1, self.recipe.horizon + 1)]
+
+    def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
+        outputs = super().predict(model, ends).reshape(len(ends), self.recipe.horizon)
+        return (outputs + self._naive(ends, self.recipe.season)) * self.spread[ends, None]
+
+    def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
+        seasons = {"last value": 0}
+        if self.recipe.season:
+            seasons[f"value {self.recipe.season} rows before"] = self.recipe.season
+        return {
+            name: self._naive(ends, season) * self.spread[ends, None]
+            for name, season in seasons.items()
+        }
+
+    def _naive(self, ends: Positions, season: int) -> Floats:
+        """Naive forecast in spreads, (M, K): the value a season before or, at 0, the last one."""
+        if not season:
+            return np.repeat(self.level[ends, None], self.recipe.horizon, axis=1)
+        steps = np.arange(1, self.recipe.horizon + 1)
+        return self.level[ends[:, None] + steps - season * -(-steps // season)]
+
+    def _history(self) -> Sequence[Floats]:
+        """Change from the last row, change from the last season, distance to the running mean."""
+        lags = [1, self.recipe.season] if self.recipe.season else [1]
+        changes = [self.level - self.level[self._before(lag)] for lag in lags]
+        return [np.column_stack([*changes, self.level - self._running_mean()])]
+
+    def _before(self, lag: int) -> Positions:
+        """The position `lag` rows before each, itself where its series does not go back so far."""
+        places = np.arange(len(self.timeline))
+        return np.where(places - lag >= self.timeline.start, places - lag, places)
+
+    def _running_mean(self) -> Floats:
+        """Mean of the level over the window (or what there is of it) that ends at each position."""
+        places = np.arange(len(self.timeline))
+        firsts = np.maximum(self.timeline.start, places - self.recipe.window + 1)
+        origin = self.level[self.timeline.start]  # keeps the sums small, and so exact enough
+        sums = np.concatenate([[0.0], np.cumsum(self.level - origin)])
+        return origin + (sums[places + 1] - sums[firsts]) / (places + 1 - firsts)
+
+    def _spreads(self) -> Floats:
+        """Each position's spread: of its series as it is where training did not know the series."""
+        spread = np.empty(len(self.timeline))
+        for name, places in self.timeline.series:
+            known = self.recipe.spreads.get(name)
+            spread[places] = known or deviation(self.observed[places])
+        return spread
+
+
+_KINDS = {
+    "forecast": ForecastProblem,
+    "regression": RegressionProblem,
+    "classification": ClassificationProblem,
+}
+
+
+def make_problem(recipe: Recipe, table: Table, timeline: Timeline) -> Problem:
+    """Put a table under a recipe.
+
+    Raises
+    ------
+    ValueError
+        If the table lacks a column or holds text where numbers should be.
+    """
+    table.require([column.name for column in recipe.columns])
+    return _KINDS[recipe.task](recipe, table, timeline)

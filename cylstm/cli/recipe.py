@@ -1,0 +1,195 @@
+"""What to do with a table: chosen and learned in training, carried by the model file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cylstm.arrays import as_choice, as_size
+from cylstm.tables import Column, Table, Timeline, learn_columns
+
+from .console import count
+
+TASKS = ("forecast", "regression", "classification")
+DEFAULT_WINDOW = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a table becomes the input and the target of a model.
+
+    Attributes
+    ----------
+    task : {"forecast", "regression", "classification"}
+    target : str
+        Column to predict.
+    columns : tuple of Column
+        Input columns, for a forecast those besides the target.
+    group, time : str or None
+        Columns that name a row's series and its time.
+    window : int
+        Rows that the model sees.
+    horizon : int
+        Rows ahead that a forecast reaches, K; 0 for the other tasks.
+    season : int
+        Rows in a season, at least 2; 0 if there is none.
+    fill : float
+        The target's training mean, where a forecast finds no value yet.
+    spreads : dict of str to float
+        Standard deviation of each training series' target, by which forecasts are scaled.
+    """
+
+    task: str
+    target: str
+    columns: tuple[Column, ...]
+    group: str | None
+    time: str | None
+    window: int
+    horizon: int = 0
+    season: int = 0
+    fill: float = 0.0
+    spreads: dict[str, float] = field(default_factory=dict)
+
+    def describe_task(self) -> str:
+        """What is predicted from what, in a phrase."""
+        window = f"from {count(self.window, 'row')}"
+        if self.task != "forecast":
+            return f"{self.task} of {self.target} {window} up to its own"
+        season = f", season of {count(self.season, 'row')}" if self.season else ""
+        return f"forecast of {self.target}, {count(self.horizon, 'row')} ahead {window}{season}"
+
+    def describe_inputs(self) -> list[str]:
+        """What the model sees, a line for each kind of input."""
+        numbers = [column.name for column in self.columns if column.categories is None]
+        lines = [f"{self.target}: its past"] if self.task == "forecast" else []
+        if numbers:
+            lines.append(f"{count(len(numbers), 'number')}: {', '.join(numbers)}")
+        for column in self.columns:
+            if column.categories is not None:
+                size = count(len(column.categories), "category", "categories")
+                lines.append(f"{size}: {column.name}")
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for a model file."""
+        return asdict(self) | {"columns": [column.to_dict() for column in self.columns]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+        """Inverse of `to_dict`; ValueError for anything else."""
+        try:
+            as_choice(data["task"], "task", TASKS)
+            for name, least in (("window", 1), ("horizon", 0), ("season", 0)):
+                as_size(data[name], name, minimum=least)
+            columns = tuple(Column.from_dict(column) for column in data["columns"])
+            return cls(**{**data, "columns": columns})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"damaged description of the table: {error!r}") from None
+
+
+def learn_recipe(
+    args: argparse.Namespace, table: Table, timeline: Timeline, training: NDArray[np.bool_]
+) -> tuple[Recipe, dict[str, str]]:
+    """Follow the command line's choices and learn the rest from the training part.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With task, target, inputs, categories, group, time, window, horizon and season.
+    table : Table
+    timeline : Timeline
+    training : ndarray of bool, shape (N,)
+        Which positions of the timeline belong to the training part.
+
+    Returns
+    -------
+    recipe : Recipe
+    ignored : dict of str to str
+        Columns that were left out, and why.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or of no use, or a series is too short for the window.
+    """
+    rows = np.zeros(len(table), bool)
+    rows[timeline.rows[training]] = True
+    _check_target(args, table, rows)
+    columns, ignored = learn_columns(
+        table, rows, _chosen_inputs(args),
+        exclude={args.target, args.group, args.time}, categories=args.categories,
+    )
+    longest = int(np.bincount(timeline.start[training]).max())
+    recipe = Recipe(
+        args.task, args.target, tuple(columns), args.group, args.time, _window(args, longest)
+    )
+    if args.task == "forecast":
+        _check_length(args, table, recipe.window + args.horizon, longest)
+        return _learn_forecast(args, recipe, table, timeline, training), ignored
+    if not columns:
+        raise ValueError(f"{table.path}: none of its columns can be an input")
+    return recipe, ignored
+
+
+def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_]) -> None:
+    if table.missing(args.target)[rows].all():
+        raise ValueError(f"{table.path}: column {args.target!r} is empty in the training part")
+    if args.task != "classification" and not table.looks_numeric(args.target):
+        raise ValueError(
+            f"{table.path}: column {args.target!r} does not hold numbers; use "
+            "--task classification to predict texts"
+        )
+
+
+def _check_length(args: argparse.Namespace, table: Table, needed: int, longest: int) -> None:
+    if needed > longest:
+        raise ValueError(
+            f"{table.path}: too few rows: a window of {needed - args.horizon} and a horizon of "
+            f"{args.horizon} need {needed} training rows in a series, the longest has {longest}"
+        )
+
+
+def _learn_forecast(
+    args: argparse.Namespace, recipe: Recipe, table: Table, timeline: Timeline,
+    training: NDArray[np.bool_],
+) -> Recipe:
+    """Add what a forecast needs: the target's mean, and its spread in each series."""
+    target = table.numbers(args.target)[timeline.rows]
+    return replace(
+        recipe,
+        horizon=args.horizon,
+        season=args.season,
+        fill=float(np.nanmean(target[training])),
+        spreads={
+            name: deviation(target[places][training[places]]) for name, places in timeline.series
+        },
+    )
+
+
+def _chosen_inputs(args: argparse.Namespace) -> list[str] | None:
+    """The columns that --inputs names; a forecast sees the past of its target anyhow."""
+    if args.inputs is None or args.target not in args.inputs:
+        return args.inputs
+    if args.task != "forecast":
+        raise ValueError(f"--inputs: {args.target!r} is the target, it cannot be an input too")
+    return [name for name in args.inputs if name != args.target]
+
+
+def _window(args: argparse.Namespace, longest: int) -> int:
+    """The window asked for, or one that suits the season and the longest training series."""
+    if args.window is None:
+        return 2 * args.season or max(1, min(DEFAULT_WINDOW, longest // 4))
+    if args.window < args.season:
+        raise ValueError(f"--window {args.window}: expected at least the season, {args.season}")
+    return args.window
+
+
+def deviation(values: NDArray[np.float64]) -> float:
+    """Standard deviation of the numbers that are there; 1 where they do not vary."""
+    present = values[np.isfinite(values)]
+    return float(present.std()) or 1.0 if len(present) else 1.0

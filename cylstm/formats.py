@@ -1,0 +1,171 @@
+"""Model files: safetensors, checked before use.
+
+A file holds the tensors `embedding.weight`, `recurrent.weight_ih_l0` ... (PyTorch's names after
+`recurrent.`), `head.weight`, `head.bias`, `input_scale.mean`, `input_scale.std`,
+`output_scale.mean` and `output_scale.std`, all float32, as far as the network has them. Its
+metadata are flat keys:
+
+=================  ==============================================================================
+format             `cylstm`
+format_version     1
+cell               `lstm`, `rnn_tanh` or `rnn_relu`
+pooling            `none`, `last`, `mean` or `max`
+task               `none` (a layer), `classification`, `regression` or `language`
+input_size         numbers per step, or the width of the embedding
+vocab_size         0: numeric inputs
+hidden_size, num_layers
+output_size        0: no head
+bidirectional      0 or 1
+bias               0 or 1
+python             what only Python needs, one JSON object: C skips it
+=================  ==============================================================================
+
+Nothing is unpickled, no number that the network computes with is read from text, and sizes count
+only as far as the file's own tensors back them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .arrays import Float32, as_choice, as_size, count_weights
+
+FORMAT_VERSION = 1
+_LEAST = {  # the integers of the metadata and the least each can be
+    "input_size": 1,
+    "hidden_size": 1,
+    "num_layers": 1,
+    "vocab_size": 0,
+    "output_size": 0,
+    "bidirectional": 0,
+    "bias": 0,
+}
+_FLAGS = ("bidirectional", "bias")
+_WORDS = {
+    "cell": ("lstm", "rnn_tanh", "rnn_relu"),
+    "pooling": ("none", "last", "mean", "max"),
+    "task": ("none", "classification", "regression", "language"),
+}
+_HEADER_SIZE = 8  # bytes: the length of a safetensors file's header
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a model file says.
+
+    `network` has the metadata's integers and words as C reads them, `none` being None; `python`
+    is the JSON object; `tensors` are by name.
+    """
+
+    network: dict[str, Any]
+    python: dict[str, Any]
+    tensors: dict[str, Float32]
+
+
+def encode(contents: Contents) -> bytes:
+    """The bytes of a model file; TypeError or ValueError where `python` is not JSON."""
+    words = {key: str(contents.network[key] or "none") for key in _WORDS}
+    integers = {key: str(int(contents.network[key])) for key in _LEAST}
+    metadata = {
+        "format": "cylstm",
+        "format_version": str(FORMAT_VERSION),
+        **words,
+        **integers,
+        "python": json.dumps(contents.python, allow_nan=False),
+    }
+    return safetensors.numpy.save(contents.tensors, metadata)
+
+
+def decode(data: bytes) -> Contents:
+    """The way back from `encode`; TypeError or ValueError for what it did not make."""
+    try:
+        entries = safetensors.deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"expected a whole safetensors file ({error})") from None
+    network, python = _read_metadata(data)
+    tensors = {name: _read_tensor(name, entry) for name, entry in entries}
+    needed, there = (count_weights(network), sum(tensor.size for tensor in tensors.values()))
+    if needed > there:
+        raise ValueError(f"metadata: sizes that need {needed} weights, the file holds {there}")
+    return Contents(network, python, tensors)
+
+
+def save(path: str | os.PathLike[str], contents: Contents) -> None:
+    write_file(path, encode(contents))
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put data at path whole or not at all: what was there stays until the last byte is on disk."""
+    target = os.path.realpath(path)
+    draft = os.path.join(os.path.dirname(target), f".cylstm-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
+        raise
+
+
+def check_keys(mapping: Mapping[str, Any], expected: set[str], name: str) -> None:
+    """ValueError unless a mapping of a file has exactly these keys."""
+    if mapping.keys() != expected:
+        wrong = ", ".join(sorted(mapping.keys() ^ expected))
+        raise ValueError(f"{name}: missing or unknown keys: {wrong}")
+
+
+def _read_metadata(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`network` and `python` of a file whose structure safetensors has checked."""
+    length = int.from_bytes(data[:_HEADER_SIZE], "little")
+    metadata = json.loads(data[_HEADER_SIZE : _HEADER_SIZE + length]).get("__metadata__", {})
+    if metadata.get("format") != "cylstm":
+        raise ValueError("metadata: expected a cylstm model, whose format is 'cylstm'")
+    as_choice(metadata.get("format_version"), "metadata format_version", (str(FORMAT_VERSION),))
+    check_keys(metadata, {"format", "format_version", "python", *_WORDS, *_LEAST}, "metadata")
+    network: dict[str, Any] = {key: _read_word(metadata[key], key) for key in _WORDS}
+    network |= {key: _read_integer(metadata[key], key) for key in _LEAST}
+    return network, _read_json(metadata["python"])
+
+
+def _read_word(text: str, key: str) -> str | None:
+    word = as_choice(text, f"metadata {key}", _WORDS[key])
+    return None if word == "none" else word
+
+
+def _read_integer(text: str, key: str) -> int | bool:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(f"metadata {key}: expected an integer, got {text!r}")
+    if key in _FLAGS:
+        return bool(as_size(int(text), f"metadata {key}", minimum=0, maximum=1))
+    return as_size(int(text), f"metadata {key}", minimum=_LEAST[key])
+
+
+def _read_json(text: str) -> dict[str, Any]:
+    try:
+        python = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"metadata python: expected JSON ({error})") from None
+    if not isinstance(python, dict):
+        raise TypeError(f"metadata python: expected a JSON object, got {type(python).__name__}")
+    return python
+
+
+def _read_tensor(name: str, entry: Mapping[str, Any]) -> Float32:
+    if entry["dtype"] != "F32":
+        raise ValueError(f"{name}: expected float32, got {entry['dtype']}")
+    numbers = np.frombuffer(entry["data"], dtype="<f4").astype(np.float32, copy=False)
+    return numbers.reshape(entry["shape"])

@@ -1,0 +1,551 @@
+"""The sequence model: embedding or numbers in, a recurrent stack, a linear head, a task.
+
+Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D directions, O outputs,
+V tokens in the vocabulary, E width of the embedding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import data, formats, training
+from .arrays import (
+    MAX_LAYERS,
+    Float32,
+    as_choice,
+    as_dropout,
+    as_finite,
+    as_flag,
+    as_num_threads,
+    as_seed,
+    as_size,
+)
+from .dataset import read_dataset
+from .losses import SCORE_NAMES, Loss
+from .network import Network, State, argument
+from .recurrent import LSTM, RNN, fill_uniform
+from .trainer import evaluate
+
+TASKS = ("classification", "regression", "language")
+POOLINGS = (None, "last", "mean", "max")
+
+# Lists of sequences are run in batches of so many sequences, or of so many steps in all.
+BATCH_SEQUENCES = 256
+BATCH_STEPS = 2**17
+
+Sequences = Any  # array_like, or a list of them
+Scale = tuple[Float32, Float32]
+Scores = Float32 | list[Float32]
+
+_READ_BY_C = ("hidden_size", "num_layers", "bidirectional", "pooling", "output_size")
+_PYTHON_ONLY = ("batch_first", "dropout", "seed")
+
+
+class SequenceModel(Network):
+    """A trainable model of sequences, its task included.
+
+    Numbers or embedded tokens go through a stack of LSTM or RNN layers; a linear head makes scores
+    of each step's hidden state, or of a whole sequence's.
+
+    Parameters
+    ----------
+    task : {"classification", "regression", "language"}
+        classification: of 2 classes or more by softmax, or of two by one sigmoid where
+        `output_size` is 1. regression: of numbers. language: of the token that comes next.
+    cell : {"lstm", "rnn"}, default "lstm"
+    nonlinearity : {"tanh", "relu"}, default "tanh"
+        Of an RNN.
+    input_size : int
+        Numbers per step, I. For tokens, instead:
+    vocab_size, embedding_size : int
+        Tokens are 0 to V - 1; each has a vector of E numbers, which is learned.
+    hidden_size : int
+        Hidden units, H.
+    num_layers : int, default 1
+    bidirectional : bool, default False
+        Each layer reads the sequence from its end too. Not for a language model, which would see
+        the tokens that it is to guess, and not for streams.
+    dropout : float, default 0.0
+        Probability with which training drops each output of every recurrent layer but the last.
+    pooling : {None, "last", "mean", "max"}, default None
+        What the head sees: each step's hidden state, or of each sequence the last, the mean, or
+        the greatest of each unit.
+    output_size : int
+        Scores, O: classes, numbers to predict, or V.
+    batch_first : bool, default False
+        Arrays are (B, T, ...) instead of (T, B, ...).
+    seed : int, optional
+        Of the first parameters, which are distributed as PyTorch's. By default one that the
+        operating system draws.
+
+    Attributes
+    ----------
+    extras : dict
+        Anything that belongs to the model and that JSON can hold, kept in its file.
+
+    Examples
+    --------
+    >>> import cylstm
+    >>> import numpy as np
+    >>> model = cylstm.SequenceModel(
+    ...     task="classification", input_size=2, hidden_size=8, pooling="mean", output_size=3, seed=0
+    ... )
+    >>> sequences = [np.zeros((5, 2)), np.zeros((9, 2))]
+    >>> model.scores(sequences).shape
+    (2, 3)
+    >>> model.classes = ["left", "right", "straight"]
+    >>> model.predict(sequences).shape
+    (2,)
+    """
+
+    task = argument("task")
+    batch_first = argument("batch_first")
+    fit = training.fit
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        cell: str = "lstm",
+        nonlinearity: str = "tanh",
+        input_size: int | None = None,
+        vocab_size: int | None = None,
+        embedding_size: int | None = None,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        pooling: str | None = None,
+        output_size: int,
+        batch_first: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        config = {
+            "task": as_choice(task, "task", TASKS),
+            "cell": as_choice(cell, "cell", ("lstm", "rnn")),
+            "nonlinearity": as_choice(nonlinearity, "nonlinearity", ("tanh", "relu")),
+            **_read_input_sizes(input_size, vocab_size, embedding_size),
+            "hidden_size": as_size(hidden_size, "hidden_size"),
+            "num_layers": as_size(num_layers, "num_layers", maximum=MAX_LAYERS),
+            "bidirectional": as_flag(bidirectional, "bidirectional"),
+            "dropout": as_dropout(dropout),
+            "pooling": as_choice(pooling, "pooling", POOLINGS),
+            "output_size": as_size(output_size, "output_size"),
+            "batch_first": as_flag(batch_first, "batch_first"),
+            "seed": as_seed(seed),
+        }
+        _check_combination(config)
+        self._build(config, _network_of(config))
+        self._classes: list[Any] | None = None
+        self._input_scale: Scale | None = None
+        self._output_scale: Scale | None = None
+        self.extras: dict[str, Any] = {}
+        self._initialise()
+
+    def _initialise(self) -> None:
+        rng = np.random.default_rng(self._config["seed"])
+        hidden_size = self._signature.hidden_size
+        with self.editing() as parameters:
+            for name, array in parameters.items():
+                if name.startswith("embedding."):
+                    array[...] = rng.standard_normal(array.shape)
+                elif name.startswith("head."):
+                    fill_uniform(array, self._signature.directions * hidden_size, rng)
+                else:
+                    fill_uniform(array, hidden_size, rng)
+
+    # --- what belongs to the model beside its parameters
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """Labels in the order of the outputs; None: 0, 1, ...
+
+        `fit` sets it from the labels that it is given. Setting it takes one word or number for
+        each output, two where `output_size` is 1, all different.
+        """
+        return None if self._classes is None else list(self._classes)
+
+    @classes.setter
+    def classes(self, classes: Sequence[Any] | None) -> None:
+        self._classes = None if classes is None else self._check_classes(classes)
+
+    def _check_classes(self, classes: Sequence[Any]) -> list[Any]:
+        if self.task != "classification":
+            raise ValueError(f"classes: expected a classification, this is a {self.task} model")
+        labels = classes.tolist() if isinstance(classes, np.ndarray) else list(classes)
+        count = max(self._output_width, 2)
+        if not any(all(isinstance(label, kind) for label in labels) for kind in (str, int | float)):
+            raise TypeError(f"classes: expected words or numbers, got {classes!r}")
+        if len(labels) != count or len(set(labels)) != count:
+            raise ValueError(f"classes: expected {count} different labels, got {labels!r}")
+        return labels
+
+    @property
+    def input_scale(self) -> Scale | None:
+        """(mean, std) of each input, (I,): the network sees (x - mean) / std. None: x itself."""
+        return self._input_scale
+
+    def set_input_scale(self, mean: ArrayLike | None, std: ArrayLike | None) -> None:
+        """Set `input_scale`, which `fit` learns from its training part; None and None remove it.
+
+        Parameters
+        ----------
+        mean, std : array_like (I,)
+            Finite numbers; each deviation above 0.
+        """
+        width = self._signature.width
+        if width is None:
+            raise ValueError("set_input_scale: expected a model of numbers, this one takes tokens")
+        scale = _as_scale(mean, std, width)
+        self._network.set_input_scale(*(scale or (None, None)))
+        self._input_scale = scale
+
+    @property
+    def output_scale(self) -> Scale | None:
+        """(mean, std) of each output, (O,): `predict` gives scores * std + mean."""
+        return self._output_scale
+
+    def set_output_scale(self, mean: ArrayLike | None, std: ArrayLike | None) -> None:
+        """Set the `output_scale` of a regression, as `fit` does; None and None remove it.
+
+        Parameters
+        ----------
+        mean, std : array_like (O,)
+            Finite numbers; each deviation above 0.
+        """
+        if self.task != "regression":
+            raise ValueError(
+                f"set_output_scale: expected a regression, this is a {self.task} model"
+            )
+        self._output_scale = _as_scale(mean, std, self._output_width)
+
+    # --- inference
+
+    def scores(
+        self,
+        x: Sequences,
+        state: State = None,
+        *,
+        lengths: ArrayLike | None = None,
+        num_threads: int | None = None,
+        reproducible: bool = False,
+    ) -> Scores:
+        """Raw outputs of the head.
+
+        Parameters
+        ----------
+        x : array_like, or list of array_like
+            A padded array (T, B, I), (B, T, I) with ``batch_first``, or one sequence (T, I). A
+            list or tuple is one of sequences (T_n, I), which are run in batches of similar
+            lengths. Tokens have no axis I. NaN passes through.
+        state, lengths, num_threads, reproducible
+            As of a call; a list has neither state nor lengths.
+
+        Returns
+        -------
+        ndarray of float32, or list of them
+            (T, B, O) in the layout of x, zeros past each length; (B, O) for a pooled model; no
+            axis B for one sequence. For a list (N, O) if the model is pooled, else a list of
+            (T_n, O).
+
+        Notes
+        -----
+        Any number of threads may call this at once.
+        """
+        if isinstance(x, list | tuple):
+            for name, value in (("state", state), ("lengths", lengths)):
+                if value is not None:
+                    raise ValueError(f"{name}: expected None beside a list of sequences")
+            return self._scores_of_list(x, num_threads, reproducible)
+        scores, _ = self(
+            x, state, lengths=lengths, num_threads=num_threads, reproducible=reproducible
+        )
+        return scores
+
+    def _scores_of_list(
+        self, x: Sequence[ArrayLike], num_threads: int | None, reproducible: bool
+    ) -> Scores:
+        sequences = [self._signature.read_sequence(item, f"x[{n}]") for n, item in enumerate(x)]
+        if not sequences:
+            raise ValueError("x: expected at least one sequence, got an empty list")
+        results: list[Any] = [None] * len(sequences)
+        lengths = np.array([len(sequence) for sequence in sequences])
+        for indices in data.batches(lengths, _batch_size(lengths)):
+            padded, sizes = data.pad([sequences[n] for n in indices])
+            scores, _ = self._network.forward(
+                padded,
+                None,
+                sizes,
+                num_threads=as_num_threads(num_threads),
+                reproducible=as_flag(reproducible, "reproducible"),
+            )
+            for b, n in enumerate(indices):
+                results[n] = scores[b] if self._pooled else scores[: sizes[b], b].copy()
+        return np.stack(results) if self._pooled else results
+
+    def predict(
+        self,
+        x: Sequences,
+        *,
+        lengths: ArrayLike | None = None,
+        num_threads: int | None = None,
+        reproducible: bool = False,
+    ) -> NDArray[Any] | list[NDArray[Any]]:
+        """Labels of a classification, values of a regression, or each step's likeliest next token.
+
+        Parameters
+        ----------
+        x, lengths, num_threads, reproducible
+            As of `scores`.
+
+        Returns
+        -------
+        ndarray, or list of them
+            As `scores` gives them, with values for scores (float32), or with one of `classes`, or
+            one token, for the axis O. What stands past a length means nothing.
+        """
+        scores = self.scores(x, lengths=lengths, num_threads=num_threads, reproducible=reproducible)
+        return _each(self._decide, scores)
+
+    def _decide(self, scores: Float32) -> NDArray[Any]:
+        if self.task == "regression":
+            mean, std = self._output_scale or (np.float32(0), np.float32(1))
+            return scores * std + mean
+        labels = self._class_scores(scores).argmax(axis=-1)
+        return labels if self._classes is None else np.asarray(self._classes)[labels]
+
+    def predict_proba(
+        self,
+        x: Sequences,
+        *,
+        lengths: ArrayLike | None = None,
+        num_threads: int | None = None,
+        reproducible: bool = False,
+    ) -> Scores:
+        """Probabilities of the classes, or of the next token.
+
+        Parameters
+        ----------
+        x, lengths, num_threads, reproducible
+            As of `scores`.
+
+        Returns
+        -------
+        ndarray of float32, or list of them
+            As `scores` gives them; two probabilities where `output_size` is 1.
+        """
+        if self.task == "regression":
+            raise ValueError("predict_proba: expected classes or tokens, this is a regression")
+        scores = self.scores(x, lengths=lengths, num_threads=num_threads, reproducible=reproducible)
+        return _each(self._softmax, scores)
+
+    def _softmax(self, scores: Float32) -> Float32:
+        scores = self._class_scores(scores)
+        powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def _class_scores(self, scores: Float32) -> Float32:
+        """Scores of all classes: one sigmoid is the softmax of 0 and its score."""
+        if self.task != "classification" or self._output_width > 1:
+            return scores
+        return np.concatenate([np.zeros_like(scores), scores], axis=-1)
+
+    def evaluate(
+        self,
+        x: Sequences,
+        y: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> dict[str, float]:
+        """How well the model does on sequences whose targets are known.
+
+        Parameters
+        ----------
+        x, y, lengths
+            As of `fit`. NaN and infinity are refused.
+        num_threads : int, optional
+            By default `get_num_threads`.
+
+        Returns
+        -------
+        dict
+            "loss", the one of training, and "accuracy", "mse" in the targets' own units, or
+            "bits_per_token", each the mean over all targets.
+        """
+        dataset, _ = read_dataset(self._config, self._classes, x, y, lengths)
+        std = None
+        if self._output_scale is not None:
+            mean, std = self._output_scale
+            dataset = dataset.standardised(mean, std)
+        loss, score = evaluate(
+            self._network,
+            dataset,
+            Loss.of(self._config, std),
+            batch_size=_batch_size(dataset.lengths),
+            num_threads=as_num_threads(num_threads),
+        )
+        return {"loss": loss, SCORE_NAMES[self.task]: score}
+
+    # --- files
+
+    def _contents(self) -> formats.Contents:
+        python = {name: self._config[name] for name in _PYTHON_ONLY}
+        scales = {
+            f"{name}.{part}": array
+            for name in ("input_scale", "output_scale")
+            for part, array in zip(("mean", "std"), getattr(self, name) or (), strict=False)
+        }
+        return formats.Contents(
+            {**self._network_config, "task": self.task},
+            {**python, "classes": self._classes, "extras": self.extras},
+            {**self._network.parameters, **scales},
+        )
+
+    @classmethod
+    def _from_contents(cls, contents: formats.Contents) -> Self:
+        python = contents.python
+        formats.check_keys(python, {*_PYTHON_ONLY, "classes", "extras"}, "python")
+        model = cls(**_arguments_of(contents))
+        tensors = dict(contents.tensors)
+        for set_scale, name in (
+            (model.set_input_scale, "input_scale"),
+            (model.set_output_scale, "output_scale"),
+        ):
+            scale = [tensors.pop(f"{name}.{part}", None) for part in ("mean", "std")]
+            if any(part is not None for part in scale):
+                set_scale(*scale)
+        model.classes, model.extras = python["classes"], python["extras"]
+        model._load_parameters(replace(contents, tensors=tensors))
+        return model
+
+
+def load(path: str | os.PathLike[str]) -> SequenceModel | LSTM | RNN:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : path-like
+        What `save` of a model or a layer wrote.
+
+    Returns
+    -------
+    SequenceModel, LSTM or RNN
+
+    Raises
+    ------
+    OSError
+        If the file is not there or cannot be read.
+    ValueError
+        If it is damaged or not a model; no file can do more harm than that.
+
+    Examples
+    --------
+    >>> import cylstm, os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "layer.safetensors")
+    ...     cylstm.LSTM(3, 4).save(path)
+    ...     cylstm.load(path)
+    LSTM(input_size=3, hidden_size=4)
+    """
+    data = Path(path).read_bytes()
+    try:
+        contents = formats.decode(data)
+        return _kind_of(contents)._from_contents(contents)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)}: expected a cylstm model: {error}") from error
+
+
+def _kind_of(contents: formats.Contents) -> type[SequenceModel | LSTM | RNN]:
+    if contents.network["task"] is not None:
+        return SequenceModel
+    return LSTM if contents.network["cell"] == "lstm" else RNN
+
+
+# --- from the constructor's arguments to the core's, and back ------------------------------------
+
+
+def _check_combination(config: Mapping[str, Any]) -> None:
+    """ValueError for arguments that exclude each other."""
+    if config["cell"] == "lstm" and config["nonlinearity"] != "tanh":
+        raise ValueError("nonlinearity: expected 'tanh' with cell='lstm', got 'relu'")
+    if config["task"] != "language":
+        return
+    needed = {"output_size": config["vocab_size"], "pooling": None, "bidirectional": False}
+    for name, value in needed.items():
+        if config[name] != value:
+            raise ValueError(
+                f"{name}: expected {value!r} for a language model, got {config[name]!r}"
+            )
+
+
+def _read_input_sizes(
+    input_size: Any, vocab_size: Any, embedding_size: Any
+) -> dict[str, int | None]:
+    sizes = {"input_size": input_size, "vocab_size": vocab_size, "embedding_size": embedding_size}
+    given = {name for name, size in sizes.items() if size is not None}
+    if given not in ({"input_size"}, {"vocab_size", "embedding_size"}):
+        raise ValueError(
+            "input_size: expected either input_size or both vocab_size and embedding_size, got "
+            f"{' and '.join(sorted(given)) or 'none of them'}"
+        )
+    return {name: as_size(size, name) if name in given else None for name, size in sizes.items()}
+
+
+def _network_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the core builds a model's network from."""
+    cell = "lstm" if config["cell"] == "lstm" else f"rnn_{config['nonlinearity']}"
+    return {
+        "cell": cell,
+        "bias": True,
+        "dropout": config["dropout"],
+        "vocab_size": config["vocab_size"] or 0,
+        "input_size": config["input_size"] or config["embedding_size"],
+        **{name: config[name] for name in _READ_BY_C},
+    }
+
+
+def _arguments_of(contents: formats.Contents) -> dict[str, Any]:
+    """The constructor's arguments of the model in a file."""
+    network, tokens = contents.network, contents.network["vocab_size"] > 0
+    cell, _, nonlinearity = network["cell"].partition("_")
+    return {
+        "cell": cell,
+        "nonlinearity": nonlinearity or "tanh",
+        "input_size": None if tokens else network["input_size"],
+        "vocab_size": network["vocab_size"] if tokens else None,
+        "embedding_size": network["input_size"] if tokens else None,
+        **{name: network[name] for name in ("task", *_READ_BY_C)},
+        **{name: contents.python[name] for name in _PYTHON_ONLY},
+    }
+
+
+# --- scales, batches and scores ------------------------------------------------------------------
+
+
+def _as_scale(mean: Any, std: Any, width: int) -> Scale | None:
+    """Read-only copies of a mean and a deviation, or None for two of None."""
+    if mean is None and std is None:
+        return None
+    scale = (as_finite(mean, "mean", (width,)).copy(), as_finite(std, "std", (width,)).copy())
+    if not (scale[1] > 0).all():
+        raise ValueError(f"std: expected deviations above 0, got {scale[1].min()}")
+    for part in scale:
+        part.flags.writeable = False
+    return scale
+
+
+def _batch_size(lengths: NDArray[np.integer]) -> int:
+    return max(1, min(BATCH_SEQUENCES, BATCH_STEPS // int(lengths.max())))
+
+
+def _each(function: Callable[[Float32], Any], scores: Scores) -> Any:
+    """A function of scores, of an array of them or of each in a list."""
+    return [function(item) for item in scores] if isinstance(scores, list) else function(scores)

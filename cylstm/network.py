@@ -1,0 +1,413 @@
+"""What layers and models share: calls, streams, named parameters, files and copies.
+
+Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D directions, O outputs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core, formats
+from .arrays import (
+    Call,
+    Float32,
+    Shape,
+    Signature,
+    as_flag,
+    as_float32,
+    as_named_arrays,
+    as_num_threads,
+    as_out,
+    as_size,
+    as_state,
+    as_tokens,
+    count_weights,
+    from_state,
+)
+
+MAX_WEIGHTS = 2**31  # 8 GiB
+
+State = Any  # h, or (h, c): one array for an RNN, a tuple of two for an LSTM
+
+
+def argument(name: str) -> property:
+    """A read-only attribute that shows an argument of the constructor."""
+    return property(lambda self: self._config[name], doc=f"The constructor's `{name}`.")
+
+
+class Stream:
+    """A network that is fed step by step, and its state.
+
+    One stream must not be stepped from two threads at once; any number of streams may share a
+    network.
+
+    Examples
+    --------
+    >>> import cylstm
+    >>> stream = cylstm.LSTM(3, 4, seed=0).stream()
+    >>> stream.step([0.1, 0.2, 0.3]).shape
+    (4,)
+    >>> h, c = stream.state
+    >>> h.shape
+    (1, 1, 4)
+    """
+
+    def __init__(
+        self, network: _core.Network, signature: Signature, batch_size: Any, output_width: int
+    ) -> None:
+        if signature.directions == 2:
+            raise ValueError("stream: expected a network of one direction, got a bidirectional one")
+        batch, width = as_size(batch_size, "batch_size"), signature.width
+        self._stream = network.stream(batch)
+        self._names = (*signature.state_names, "pooled")
+        self._dtype = np.dtype(np.int32 if width is None else np.float32)
+        self._shape: Shape = (batch,) if width is None else (batch, width)
+        self._output_width = output_width
+
+    def step(self, x_t: ArrayLike, out: Float32 | None = None) -> Float32:
+        """Take one step.
+
+        Parameters
+        ----------
+        x_t : array_like
+            The next step of each sequence: (B, I), or tokens (B,). With a batch size of 1 also
+            (I,), or one token.
+        out : ndarray of float32, optional
+            Where to write the result.
+
+        Returns
+        -------
+        ndarray of float32
+            A layer's output (B, H) or a model's scores (B, O); for a pooled model, those of the
+            sequence so far. Without the axis B where `x_t` came without it.
+        """
+        x, single = self._read(x_t)
+        if out is None:
+            y = self._stream.step(x)
+            return y[0] if single else y
+        tail = (self._output_width,)
+        as_out(out, tail if single else (self._shape[0], *tail), (x,))
+        self._stream.step(x, out[np.newaxis] if single else out)
+        return out
+
+    def _read(self, x_t: ArrayLike) -> tuple[NDArray[Any], bool]:
+        """The step as the core takes it, and whether it came without the axis B."""
+        if (  # the usual case, first: a step can cost less than converting its input
+            type(x_t) is np.ndarray
+            and x_t.dtype == self._dtype
+            and x_t.shape == self._shape
+            and x_t.flags.c_contiguous
+            and x_t.flags.aligned
+        ):
+            return x_t, False
+        x = as_tokens(x_t, "x_t") if self._dtype == np.int32 else as_float32(x_t, "x_t")
+        single = self._shape[0] == 1 and x.shape == self._shape[1:]
+        if not single and x.shape != self._shape:
+            raise ValueError(f"x_t: expected shape {self._shape}, got {x.shape}")
+        return np.ascontiguousarray(x).reshape(self._shape), single
+
+    @property
+    def state(self) -> State:
+        """A copy of the state; what is set is taken up by the next step.
+
+        h, or (h, c) for an LSTM, each (L, B, H), as a call of the network takes and returns it.
+        For a model that pools by mean or max there is one part more, (B, H + 1): the sum or the
+        greatest of the hidden states so far, and how many they were.
+        """
+        return from_state(self._stream.state)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        parts = zip(self._names, self._stream.state, strict=False)
+        self._stream.state = as_state(state, "state", {name: part.shape for name, part in parts})
+
+    def reset(self) -> None:
+        """Start new sequences: the state becomes zeros."""
+        self._stream.reset()
+
+
+class Network:
+    """A `_core.Network` behind the interface that layers and models share.
+
+    A subclass calls `_build` in its constructor, and knows the way to a file's contents and back.
+    `_prefix` is what it leaves off the core's tensor names.
+    """
+
+    _prefix = ""
+    _network: _core.Network
+    _network_config: dict[str, Any]  # what the core was built from
+    _config: dict[str, Any]  # what the constructor was given
+    _signature: Signature
+
+    def _build(self, config: dict[str, Any], network: dict[str, Any]) -> None:
+        count = count_weights(network)
+        if count > MAX_WEIGHTS:
+            raise ValueError(
+                f"hidden_size: expected sizes that make at most {MAX_WEIGHTS} weights, got "
+                f"{network['hidden_size']}, which with the other sizes makes {count}"
+            )
+        self._config, self._network_config = config, network
+        self._network = _core.Network(**network)
+        self._signature = Signature(
+            width=None if network["vocab_size"] else network["input_size"],
+            layers=network["num_layers"],
+            directions=2 if network["bidirectional"] else 1,
+            hidden_size=network["hidden_size"],
+            state_names=("h", "c") if network["cell"] == "lstm" else ("h",),
+            batch_first=config["batch_first"],
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments; a seed that was None is the one that was drawn."""
+        return dict(self._config)
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        shown = (
+            f"{name}={value!r}"
+            for name, value in self._config.items()
+            if name != "seed" and value != defaults[name].default
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    # --- calls
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: State = None,
+        *,
+        lengths: ArrayLike | None = None,
+        num_threads: int | None = None,
+        reproducible: bool = False,
+        out: Float32 | None = None,
+    ) -> tuple[Float32, State]:
+        """Run over whole sequences, without dropout.
+
+        Parameters
+        ----------
+        x : array_like
+            (T, B, I), (B, T, I) with ``batch_first``, or one sequence (T, I); tokens have no axis
+            I. Numbers are converted to float32; float32 whose last axis is contiguous is read in
+            place. NaN passes through.
+        state : optional
+            The first state, by default zeros: h, or (h, c) for an LSTM, each (L*D, B, H), without
+            the axis B for one sequence.
+        lengths : array_like of int, optional
+            (B,): how many steps of each sequence count, 0 to T. Steps past it are not read.
+        num_threads : int, optional
+            Threads of this call, by default `get_num_threads`.
+        reproducible : bool, default False
+            The same bits for a sequence in any batch, at any padding, and streamed.
+        out : ndarray of float32, optional
+            Where to write y: of its shape, its last axis contiguous, apart from other arguments.
+
+        Returns
+        -------
+        y : ndarray of float32
+            A layer's hidden states (T, B, D*H), or a model's scores (T, B, O), in the layout of x,
+            zeros past each length; a pooled model's scores (B, O), for one sequence (O,).
+        state
+            After each sequence's last step, in the form of the argument.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument that does not fit.
+
+        Notes
+        -----
+        Any number of threads may call one network at once.
+        """
+        call = self._signature.read(x, state, lengths)
+        shape, read = self._output_shape(call), (call.x, *(call.state or ()))
+        y = np.empty(shape, np.float32) if out is None else as_out(out, shape, read)
+        _, last = self._network.forward(
+            call.x,
+            call.state,
+            call.lengths,
+            num_threads=as_num_threads(num_threads),
+            reproducible=as_flag(reproducible, "reproducible"),
+            out=self._core_view(y, call),
+        )
+        return y, self._signature.restore_state(last, call.layout)
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """Feed the network step by step; ValueError for a bidirectional one, which needs the end.
+
+        Parameters
+        ----------
+        batch_size : int, default 1
+            Sequences side by side, B.
+        """
+        return Stream(self._network, self._signature, batch_size, self._output_width)
+
+    @property
+    def _output_width(self) -> int:
+        signature = self._signature
+        return self._network_config["output_size"] or signature.directions * signature.hidden_size
+
+    @property
+    def _pooled(self) -> bool:
+        return self._network_config["pooling"] is not None
+
+    def _output_shape(self, call: Call) -> Shape:
+        """Of y, as the caller sees it."""
+        if not self._pooled:
+            return call.layout.shape(call.steps, call.batch, self._output_width)
+        return (call.batch, self._output_width) if call.layout.batched else (self._output_width,)
+
+    def _core_view(self, y: Float32, call: Call) -> Float32:
+        """A caller's y, or its gradient, as the core sees it: (T, B, ...) or (B, O)."""
+        if not self._pooled:
+            return call.layout.time_major(y)
+        return y if call.layout.batched else y[np.newaxis]
+
+    # --- parameters and gradients
+
+    @property
+    def parameters(self) -> Mapping[str, Float32]:
+        """Read-only views of the parameters by name; see `editing` for how to change them."""
+        return MappingProxyType(self._without_prefix(self._network.parameters))
+
+    @property
+    def grads(self) -> Mapping[str, Float32]:
+        """Writable views of the gradients by name."""
+        return MappingProxyType(self._without_prefix(self._network.grads))
+
+    def zero_grad(self) -> None:
+        """Set all of `grads` to zero; not to be called beside a call that adds into them."""
+        self._network.zero_grad()
+
+    def state_dict(self) -> dict[str, Float32]:
+        """Copies of the parameters by name, in PyTorch's order."""
+        return {name: array.copy() for name, array in self.parameters.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Set all parameters.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array_like
+            One array for each name in `parameters`, of its shape; converted to float32. That of
+            a PyTorch module is ``{k: v.numpy() for k, v in module.state_dict().items()}``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If names are missing or unexpected, or an array has another shape or does not hold
+            real numbers. Nothing has changed then.
+
+        Notes
+        -----
+        See `editing` for what may run meanwhile.
+        """
+        self._assign(as_named_arrays(state_dict, "state_dict", self._without_prefix(self._shapes)))
+
+    @contextmanager
+    def editing(self) -> Iterator[Mapping[str, Float32]]:
+        """Change parameters in place.
+
+        Yields
+        ------
+        mapping of str to ndarray
+            Writable copies of the parameters by name. They become the parameters, all at once,
+            when the block ends; where it ends by an exception, nothing changes. In the block the
+            network still computes with the old ones.
+
+        Notes
+        -----
+        Two blocks, or a block and an optimiser's step, must not run side by side: what ends first
+        would be lost. Calls that compute may go on meanwhile; each sees the old parameters or the
+        new ones.
+
+        Examples
+        --------
+        >>> import cylstm
+        >>> lstm = cylstm.LSTM(3, 4)
+        >>> with lstm.editing() as parameters:
+        ...     parameters["bias_ih_l0"][4:8] = 1.0  # the forget gate's
+        >>> lstm.parameters["bias_ih_l0"][4:8].tolist()
+        [1.0, 1.0, 1.0, 1.0]
+        """
+        draft = self._network.vector.copy()
+        yield MappingProxyType(self._without_prefix(self._views(draft)))
+        with self._network.editing() as vector:
+            vector[...] = draft
+
+    def _assign(self, arrays: Mapping[str, Float32]) -> None:
+        with self.editing() as parameters:
+            for name, array in arrays.items():
+                parameters[name][...] = array
+
+    def _views(self, vector: Float32) -> dict[str, Float32]:
+        """A vector of all parameters, or of all gradients, cut into the core's tensors."""
+        return {
+            name: vector[offset : offset + math.prod(shape)].reshape(shape)
+            for name, shape, offset in self._network.tensors
+        }
+
+    @property
+    def _shapes(self) -> dict[str, Shape]:
+        return {name: shape for name, shape, _ in self._network.tensors}
+
+    def _without_prefix(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        return {name.removeprefix(self._prefix): item for name, item in named.items()}
+
+    # --- files and copies
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model file, which `cylstm.load` reads.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to. What is there is replaced once the new file is whole, and stays as it is
+            where anything fails.
+        """
+        formats.save(path, self._contents())
+
+    def clone(self) -> Self:
+        """An independent copy, as `copy.copy`, `copy.deepcopy` and pickling make it too.
+
+        Gradients are not copied.
+        """
+        return self._from_bytes(self._to_bytes())
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
+        return self._from_bytes, (self._to_bytes(),)
+
+    def _to_bytes(self) -> bytes:
+        return formats.encode(self._contents())
+
+    @classmethod
+    def _from_bytes(cls, data: bytes) -> Self:
+        return cls._from_contents(formats.decode(data))
+
+    def _contents(self) -> formats.Contents:
+        """What a file says of this network."""
+        raise NotImplementedError
+
+    @classmethod
+    def _from_contents(cls, contents: formats.Contents) -> Self:
+        """A network from what a file says; ValueError where that makes none."""
+        raise NotImplementedError
+
+    def _load_parameters(self, contents: formats.Contents) -> None:
+        """Set all parameters from a file that this network was built from."""
+        ours = self._contents().network
+        wrong = [key for key, value in contents.network.items() if ours[key] != value]
+        if wrong:
+            raise ValueError(f"metadata: no {type(self).__name__} has such {', '.join(wrong)}")
+        arrays = as_named_arrays(contents.tensors, "tensors", self._shapes)
+        self._assign(self._without_prefix(arrays))

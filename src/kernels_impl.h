@@ -1,0 +1,303 @@
+/*
+ * The kernels, written once over simd.h. Each kernels_<isa>.c chooses the instruction set, then includes this.
+ *
+ * A tile is up to TILE_ROWS rows times one panel (PANEL_VECTORS vectors). Each kernel fills the tile's sums, lets
+ * add_products run the chains over k in registers, and finishes row by row: bias, gates, cell update, gradient.
+ */
+#include "activation.h"
+#include "kernels.h"
+
+#include <math.h>
+
+#define PANEL CYLSTM_PANEL_VECTORS
+
+typedef float tile[TILE_ROWS][CYLSTM_PANEL_VECTORS * LANES];
+
+ALWAYS_INLINE void add_products_to_rows(tile sums, const int rows, int64_t k_count, const float *a, int64_t a_row,
+                                        int64_t a_k, const float *panel)
+{
+    vec acc[TILE_ROWS][PANEL];
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < PANEL; v++) acc[r][v] = vec_load(sums[r] + v * LANES);
+    }
+    for (int64_t k = 0; k < k_count; k++) {
+        for (int r = 0; r < rows; r++) {
+            const vec broadcast = vec_set1(a[r * a_row + k * a_k]);
+            for (int v = 0; v < PANEL; v++) acc[r][v] = vec_fma(broadcast, vec_load(panel + v * LANES), acc[r][v]);
+        }
+        panel += PANEL * LANES;
+    }
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < PANEL; v++) vec_store(sums[r] + v * LANES, acc[r][v]);
+    }
+}
+
+/* sums[r][n] += sum over k, ascending, of a[r][k] * panel[k][n]. The switch makes `rows` a constant to the compiler,
+ * so that the accumulators are registers. */
+static void add_products(tile sums, int64_t rows, int64_t k_count, const float *a, int64_t a_row, int64_t a_k,
+                         const float *panel)
+{
+#define ROWS(n) case n: add_products_to_rows(sums, n, k_count, a, a_row, a_k, panel); break
+    switch (rows) {
+        ROWS(1);
+#if TILE_ROWS >= 2
+        ROWS(2);
+#endif
+#if TILE_ROWS >= 3
+        ROWS(3);
+#endif
+#if TILE_ROWS >= 6
+        ROWS(4);
+        ROWS(5);
+        ROWS(6);
+#endif
+    default: break;
+    }
+#undef ROWS
+}
+
+ALWAYS_INLINE const float *panel_data(const panels *p, int64_t panel)
+{
+    return p->data + panel * p->k * PANEL * LANES;
+}
+
+ALWAYS_INLINE int64_t panel_column(const panels *p, int64_t panel, int64_t vector)
+{
+    return panel * p->panel_stride + vector * p->vector_stride;
+}
+
+/* Declares the loops over panels and, within one, over tiles of `count` rows from `row` on. */
+#define FOR_EACH_TILE(args)                                                                                       \
+    for (int64_t panel = (args)->panels.begin; panel < (args)->panels.end; panel++)                               \
+        for (int64_t row = (args)->rows.begin, count; row < (args)->rows.end && (count = tile_rows(args->rows, row)); \
+             row += count)
+
+ALWAYS_INLINE int64_t tile_rows(range rows, int64_t row)
+{
+    return rows.end - row < TILE_ROWS ? rows.end - row : TILE_ROWS;
+}
+
+static void product(const product_args *p)
+{
+    tile sums;
+    FOR_EACH_TILE(p) {
+        for (int64_t r = 0; r < count; r++) {
+            for (int64_t v = 0; v < PANEL; v++) {
+                const int64_t column = panel_column(p->b, panel, v);
+                vec_store(sums[r] + v * LANES, p->init == NULL ? vec_set1(0.0f)
+                                                               : vec_load_upto(p->init + (row + r) * p->init_row + column,
+                                                                               p->columns - column));
+            }
+        }
+        add_products(sums, count, p->b->k, p->a + row * p->a_row, p->a_row, p->a_k, panel_data(p->b, panel));
+        for (int64_t r = 0; r < count; r++) {
+            for (int64_t v = 0; v < PANEL; v++) {
+                const int64_t column = panel_column(p->b, panel, v);
+                vec_store_upto(p->c + (row + r) * p->c_row + column, vec_load(sums[r] + v * LANES), p->columns - column);
+            }
+        }
+    }
+}
+
+/* sums = W_ih x + b (the projected input) + W_hh h_{t-1} */
+static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int64_t count, int64_t panel)
+{
+    for (int64_t r = 0; r < count; r++) {
+        for (int64_t v = 0; v < PANEL; v++) {
+            const float *gates = s->gates + (row + r) * s->gates_row + panel_column(s->weights, panel, v);
+            vec_store(sums[r] + v * LANES, vec_load(gates));
+        }
+    }
+    add_products(sums, count, s->weights->k, s->h_previous + row * s->units, s->units, 1, panel_data(s->weights, panel));
+}
+
+ALWAYS_INLINE void store_hidden(const step_args *s, int64_t row, int64_t unit, vec h)
+{
+    vec_store(s->h_next + row * s->units + unit, h);
+    vec_store_upto(s->out + row * s->out_row + unit, h, s->hidden - unit);
+}
+
+ALWAYS_INLINE void lstm_unit(const step_args *s, int64_t row, int64_t unit, const float *sums)
+{
+    /* i, f, o = sigmoid(.), g = tanh(.) of the pre-activations */
+    const vec i = vec_sigmoid(vec_load(sums)), f = vec_sigmoid(vec_load(sums + LANES));
+    const vec g = vec_tanh(vec_load(sums + 2 * LANES)), o = vec_sigmoid(vec_load(sums + 3 * LANES));
+    /* c_t = f * c_{t-1} + i * g */
+    const int64_t at = row * s->units + unit;
+    const vec c = vec_fma(f, vec_load(s->c + at), vec_mul(i, g));
+    vec_store(s->c + at, c);
+    /* h_t = o * tanh(c_t) */
+    store_hidden(s, row, unit, vec_mul(o, vec_tanh(c)));
+    if (s->cell != NULL) {
+        float *gates = s->gates + row * s->gates_row + unit;
+        vec_store(gates, i);
+        vec_store(gates + s->units, f);
+        vec_store(gates + 2 * s->units, g);
+        vec_store(gates + 3 * s->units, o);
+        vec_store(s->cell + at, c);
+    }
+}
+
+static void lstm_step(const step_args *s)
+{
+    tile sums;
+    FOR_EACH_TILE(s) {
+        gate_pre_activations(sums, s, row, count, panel);
+        for (int64_t r = 0; r < count; r++) lstm_unit(s, row + r, panel * LANES, sums[r]);
+    }
+}
+
+/* h_t = tanh(.) or max(., 0) of the pre-activation; the tape of an RNN is h_t itself. */
+ALWAYS_INLINE void rnn_step(const step_args *s, const int relu)
+{
+    tile sums;
+    FOR_EACH_TILE(s) {
+        gate_pre_activations(sums, s, row, count, panel);
+        for (int64_t r = 0; r < count; r++) {
+            for (int64_t v = 0; v < PANEL; v++) {
+                const int64_t unit = panel_column(s->weights, panel, v);
+                const vec sum = vec_load(sums[r] + v * LANES);
+                const vec h = relu ? vec_max(vec_set1(0.0f), sum) : vec_tanh(sum);
+                store_hidden(s, row + r, unit, h);
+                vec_store(s->gates + (row + r) * s->gates_row + unit, h);
+            }
+        }
+    }
+}
+
+static void rnn_tanh_step(const step_args *s)
+{
+    rnn_step(s, 0);
+}
+
+static void rnn_relu_step(const step_args *s)
+{
+    rnn_step(s, 1);
+}
+
+/* sums = dh_t = W_hh^T dgates_{t+1} + dL/dh_t from above */
+static void hidden_gradient(tile sums, const step_backward_args *s, int64_t row, int64_t count, int64_t panel)
+{
+    for (int64_t r = 0; r < count; r++) {
+        for (int64_t v = 0; v < PANEL; v++) {
+            const int64_t unit = panel_column(s->weights, panel, v);
+            vec_store(sums[r] + v * LANES, s->dgates_next == NULL
+                                               ? vec_load_upto(s->dh_next + (row + r) * s->units + unit, s->units - unit)
+                                               : vec_set1(0.0f));
+        }
+    }
+    if (s->dgates_next != NULL) {
+        add_products(sums, count, s->weights->k, s->dgates_next + row * s->gates_row, s->gates_row, 1,
+                     panel_data(s->weights, panel));
+    }
+    for (int64_t r = 0; r < count; r++) {
+        for (int64_t v = 0; v < PANEL; v++) {
+            const int64_t unit = panel_column(s->weights, panel, v);
+            const vec from_above = vec_load_upto(s->dout + (row + r) * s->dout_row + unit, s->hidden - unit);
+            vec_store(sums[r] + v * LANES, vec_add(vec_load(sums[r] + v * LANES), from_above));
+        }
+    }
+}
+
+/* The derivative through one vector of LSTM units; dh is dL/dh_t. */
+ALWAYS_INLINE void lstm_unit_backward(const step_backward_args *s, int64_t row, int64_t unit, vec dh)
+{
+    const vec one = vec_set1(1.0f);
+    const float *gates = s->gates + row * s->gates_row + unit;
+    const vec i = vec_load(gates), f = vec_load(gates + s->units);
+    const vec g = vec_load(gates + 2 * s->units), o = vec_load(gates + 3 * s->units);
+    const int64_t at = row * s->units + unit;
+    const vec tanh_c = vec_tanh(vec_load(s->cell + at));
+    /* dc_t = dc_t + dh o (1 - tanh^2 c_t) */
+    const vec slope = vec_sub(one, vec_mul(tanh_c, tanh_c));
+    const vec dc = vec_fma(vec_mul(dh, o), slope, vec_load(s->dc + at));
+    /* di = dc g, df = dc c_{t-1}, dg = dc i, do = dh tanh c_t; dc_{t-1} = dc f */
+    const vec di = vec_mul(dc, g), df = vec_mul(dc, vec_load(s->cell_previous + at));
+    const vec dg = vec_mul(dc, i), d_o = vec_mul(dh, tanh_c);
+    vec_store(s->dc + at, vec_mul(dc, f));
+    /* through the gates: sigmoid' = s (1 - s), tanh' = 1 - g^2 */
+    float *dgates = s->dgates + row * s->gates_row + unit;
+    vec_store(dgates, vec_mul(di, vec_mul(i, vec_sub(one, i))));
+    vec_store(dgates + s->units, vec_mul(df, vec_mul(f, vec_sub(one, f))));
+    vec_store(dgates + 2 * s->units, vec_mul(dg, vec_sub(one, vec_mul(g, g))));
+    vec_store(dgates + 3 * s->units, vec_mul(d_o, vec_mul(o, vec_sub(one, o))));
+}
+
+/* tanh' = 1 - h^2 */
+ALWAYS_INLINE void rnn_tanh_unit_backward(const step_backward_args *s, int64_t row, int64_t unit, vec dh)
+{
+    const int64_t at = row * s->gates_row + unit;
+    const vec h = vec_load(s->gates + at);
+    vec_store(s->dgates + at, vec_mul(dh, vec_sub(vec_set1(1.0f), vec_mul(h, h))));
+}
+
+/* relu' = 1 where h > 0, else 0 */
+ALWAYS_INLINE void rnn_relu_unit_backward(const step_backward_args *s, int64_t row, int64_t unit, vec dh)
+{
+    const int64_t at = row * s->gates_row + unit;
+    vec_store(s->dgates + at, vec_where_positive(vec_load(s->gates + at), dh));
+}
+
+#define DEFINE_STEP_BACKWARD(name, unit_backward)                                                              \
+    static void name(const step_backward_args *s)                                                              \
+    {                                                                                                          \
+        tile dh;                                                                                               \
+        FOR_EACH_TILE(s) {                                                                                     \
+            hidden_gradient(dh, s, row, count, panel);                                                         \
+            for (int64_t r = 0; r < count; r++) {                                                              \
+                for (int64_t v = 0; v < PANEL; v++) {                                                          \
+                    const int64_t unit = panel_column(s->weights, panel, v);                                   \
+                    if (unit < s->units) unit_backward(s, row + r, unit, vec_load(dh[r] + v * LANES));         \
+                }                                                                                              \
+            }                                                                                                  \
+        }                                                                                                      \
+    }
+
+DEFINE_STEP_BACKWARD(lstm_step_backward, lstm_unit_backward)
+DEFINE_STEP_BACKWARD(rnn_tanh_step_backward, rnn_tanh_unit_backward)
+DEFINE_STEP_BACKWARD(rnn_relu_step_backward, rnn_relu_unit_backward)
+
+/* The first `count` lanes of v, `fill` in the others. */
+ALWAYS_INLINE vec fill_from(vec v, int64_t count, float fill)
+{
+    float lanes[LANES];
+    vec_store(lanes, v);
+    for (int64_t i = count; i < LANES; i++) lanes[i] = fill;
+    return vec_load(lanes);
+}
+
+ALWAYS_INLINE float largest_of(const float *scores, int64_t count)
+{
+    float largest = scores[0];
+    for (int64_t n = 1; n < count; n++) largest = scores[n] > largest ? scores[n] : largest;
+    return largest;
+}
+
+static float softmax(const float *scores, int64_t count, float *out, float *largest)
+{
+    *largest = largest_of(scores, count);
+    vec sums = vec_set1(0.0f);
+    for (int64_t n = 0; n < count; n += LANES) {
+        const vec centred = vec_sub(vec_load_upto(scores + n, count - n), vec_set1(*largest));
+        vec scale, q = reduced_expm1(vec_max(vec_set1(-87.0f), centred), &scale);
+        vec e = vec_mul(scale, vec_add(vec_set1(1.0f), q));
+        if (count - n < LANES) e = fill_from(e, count - n, 0.0f);
+        sums = vec_add(sums, e);
+        vec_store_upto(out + n, e, count - n);
+    }
+    float lanes[LANES], sum = 0.0f;
+    vec_store(lanes, sums);
+    for (int i = 0; i < LANES; i++) sum += lanes[i];
+    for (int64_t n = 0; n < count; n++) out[n] /= sum;
+    return logf(sum);
+}
+
+#define CYLSTM_KERNEL_TABLE(isa)                                                                  \
+    {                                                                                             \
+        .name = isa, .lanes = LANES, .product = product,                                          \
+        .step = {[CYLSTM_LSTM] = lstm_step, [CYLSTM_RNN_TANH] = rnn_tanh_step, [CYLSTM_RNN_RELU] = rnn_relu_step}, \
+        .step_backward = {[CYLSTM_LSTM] = lstm_step_backward,                                     \
+                          [CYLSTM_RNN_TANH] = rnn_tanh_step_backward,                             \
+                          [CYLSTM_RNN_RELU] = rnn_relu_step_backward},                            \
+        .softmax = softmax,                                                                       \
+    }

@@ -1,0 +1,49 @@
+/*
+ * y = W x + b for many rows at once, and its gradients: the input and recurrent projections and the head.
+ *
+ * Outputs lie along an axis (segments x padded) of which W has the valid places: an LSTM's four gates, each padded to
+ * whole vectors, or the head. Every function is called by all members of a team; none ends with a barrier.
+ */
+#ifndef CYLSTM_LINEAR_H
+#define CYLSTM_LINEAR_H
+
+#include "plan.h"
+
+typedef struct linear {
+    axis outputs;
+    int64_t inputs;
+    const float *weight; /* (segments * valid, inputs), as in the parameter vector */
+    const float *bias;   /* (segments * padded); NULL: none */
+    panels forward;      /* W^T: k = inputs, columns = outputs */
+    panels backward;     /* W: k = outputs, columns = inputs */
+} linear;
+
+static inline int64_t cylstm_axis_width(axis a)
+{
+    return a.segments * a.padded;
+}
+
+/* y (rows, outputs) = x (rows, inputs) W^T + b */
+void cylstm_linear_forward(worker *w, const compute *c, const linear *l, int64_t rows, const float *x, int64_t x_row,
+                           float *y, int64_t y_row);
+
+/* dx (rows, inputs) = dy W, or += with `accumulate` */
+void cylstm_linear_backward_input(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
+                                  int64_t dy_row, float *dx, int64_t dx_row, int accumulate);
+
+/* dW (segments * valid, inputs) += dy^T x. scratch: cylstm_linear_scratch floats, for x packed as a panel matrix. */
+void cylstm_linear_backward_weight(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
+                                   int64_t dy_row, const float *x, int64_t x_row, float *dweight, float *scratch);
+int64_t cylstm_linear_scratch(int64_t inputs, int64_t rows, int lanes);
+
+/* db (segments * valid) += the column sums of dy, rows ascending */
+void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const float *dy, int64_t dy_row, float *db);
+
+/*
+ * Packs a matrix for the kernels: element (k, column) of the panels is source[k' * k_stride + column' * column_stride],
+ * k' and column' the places' positions in the source; padding is zero. Panels from range.begin to range.end.
+ */
+void cylstm_pack(const panels *p, range which, int lanes, const float *source, axis k, int64_t k_stride, axis columns,
+                 int64_t column_stride);
+
+#endif

@@ -1,0 +1,81 @@
+#include "loss.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "parallel.h"
+
+/* -log softmax(s)[y]; gradient: softmax(s) - onehot(y) */
+static double cross_entropy(const loss_call *c, int64_t row, float *ds)
+{
+    const float *s = c->scores + row * c->outputs;
+    const int64_t y = c->classes[row];
+    float largest;
+    const float log_sum = c->kernels->softmax(s, c->outputs, ds, &largest);
+    ds[y] -= 1.0f;
+    return (double)log_sum + largest - s[y];
+}
+
+/* -y log p - (1 - y) log(1 - p), p = sigmoid(s): max(s, 0) - s y + log(1 + e^-|s|); gradient: p - y */
+static double binary_cross_entropy(const loss_call *c, int64_t row, float *ds)
+{
+    const float *s = c->scores + row * c->outputs, *y = c->values + row * c->outputs;
+    double sum = 0.0;
+    for (int64_t n = 0; n < c->outputs; n++) {
+        const float e = expf(-fabsf(s[n])), positive = s[n] > 0.0f ? s[n] : 0.0f;
+        const float p = (s[n] >= 0.0f ? 1.0f : e) / (1.0f + e);
+        sum += (double)(positive - s[n] * y[n]) + log1pf(e) + (isnan(s[n]) ? s[n] : 0.0f);
+        ds[n] = p - y[n];
+    }
+    return sum;
+}
+
+/* (s - y)^2; gradient: 2 (s - y) */
+static double squared_error(const loss_call *c, int64_t row, float *ds)
+{
+    const float *s = c->scores + row * c->outputs, *y = c->values + row * c->outputs;
+    double sum = 0.0;
+    for (int64_t n = 0; n < c->outputs; n++) {
+        const float difference = s[n] - y[n];
+        sum += (double)difference * difference;
+        ds[n] = 2.0f * difference;
+    }
+    return sum;
+}
+
+/* Terms the mean is over: rows, or rows * outputs. */
+static int64_t terms(const loss_call *c)
+{
+    return c->kind == LOSS_CROSS_ENTROPY ? c->counted : c->counted * c->outputs;
+}
+
+static void loss_body(worker *w, void *context)
+{
+    const loss_call *c = context;
+    const float weight = 1.0f / (float)terms(c);
+    const range mine = cylstm_share(w, c->rows);
+    for (int64_t row = mine.begin; row < mine.end; row++) {
+        float *ds = c->dscores + row * c->outputs;
+        if (c->mask != NULL && !c->mask[row]) {
+            memset(ds, 0, (size_t)c->outputs * sizeof(float));
+            c->row_losses[row] = 0.0;
+            continue;
+        }
+        switch (c->kind) {
+        case LOSS_CROSS_ENTROPY: c->row_losses[row] = cross_entropy(c, row, ds); break;
+        case LOSS_BINARY_CROSS_ENTROPY: c->row_losses[row] = binary_cross_entropy(c, row, ds); break;
+        case LOSS_SQUARED_ERROR: c->row_losses[row] = squared_error(c, row, ds); break;
+        }
+        for (int64_t n = 0; n < c->outputs; n++) ds[n] *= weight;
+    }
+}
+
+double cylstm_loss(loss_call *call)
+{
+    call->counted = 0;
+    for (int64_t row = 0; row < call->rows; row++) call->counted += call->mask == NULL || call->mask[row];
+    cylstm_parallel_run(call->threads, loss_body, call);
+    double sum = 0.0; /* rows ascending: the same bits on any number of threads */
+    for (int64_t row = 0; row < call->rows; row++) sum += call->row_losses[row];
+    return call->counted > 0 ? sum / (double)terms(call) : 0.0;
+}

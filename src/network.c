@@ -1,0 +1,514 @@
+#include "network.h"
+
+#include <string.h>
+
+cylstm_status cylstm_network_init(network *n, const cylstm_config *config, const kernels *k)
+{
+    *n = (network){.kernels = k};
+    return cylstm_layout_init(&n->layout, config, k->lanes);
+}
+
+/* ---- memory ---- */
+
+static int has_head(const network *n)
+{
+    return n->layout.config.output_size > 0;
+}
+
+static int is_pooled(const network *n)
+{
+    return n->layout.config.pooling != CYLSTM_POOL_NONE;
+}
+
+/* Rows the head works on. */
+static int64_t head_rows(const network *n, int64_t batch, int64_t rows)
+{
+    return is_pooled(n) ? batch : rows;
+}
+
+void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, int64_t rows, int with_state, arena *a)
+{
+    const layout *l = &n->layout;
+    const int64_t stacks = l->config.num_layers * l->directions;
+    const int64_t state_size = cylstm_product(cylstm_product(stacks, batch), l->config.hidden_size);
+    cylstm_sequences_place(&t->sequences, a, steps, batch);
+    t->input = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
+    t->hidden = cylstm_arena_floats(a, cylstm_product(cylstm_product(rows, l->config.num_layers), l->width));
+    t->gates = cylstm_arena_floats(a, cylstm_product(cylstm_product(rows, stacks), l->gate_width));
+    if (l->states > 1) t->cell = cylstm_arena_floats(a, cylstm_product(cylstm_product(rows, stacks), l->units));
+    for (int i = 0; with_state && i < l->states; i++) t->initial[i] = cylstm_arena_floats(a, state_size);
+    if (l->config.vocab_size > 0) t->tokens = cylstm_arena_take(a, rows, sizeof(int32_t));
+    if (is_pooled(n)) t->pooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
+    if (l->config.pooling == CYLSTM_POOL_MAX) t->chosen = cylstm_arena_take(a, cylstm_product(batch, l->width), sizeof(int32_t));
+}
+
+void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t rows, arena *a)
+{
+    const network *n = f->network;
+    const layout *l = &n->layout;
+    const int64_t state = cylstm_product(batch, l->units);
+    const int64_t hidden = cylstm_product(rows, l->width);
+    for (int i = 0; i < 2; i++) f->h[i] = cylstm_arena_floats(a, state);
+    f->c = cylstm_arena_floats(a, state);
+    if (has_head(n)) f->scores = cylstm_arena_floats(a, cylstm_product(head_rows(n, batch, rows), l->head_width));
+    if (f->tape != NULL) {
+        if (f->tape->dropout.probability > 0.0f) f->dropped = cylstm_arena_floats(a, hidden);
+        return;
+    }
+    const int64_t chunk = cylstm_max_chunk_rows(steps, batch, f->plan.chunk_rows);
+    f->packed_input = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
+    for (int i = 0; i < 2; i++) f->hidden[i] = cylstm_arena_floats(a, hidden);
+    f->gates = cylstm_arena_floats(a, cylstm_product(chunk, l->gate_width));
+    if (is_pooled(n)) f->pooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
+}
+
+void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64_t rows, arena *a)
+{
+    const network *n = b->network;
+    const layout *l = &n->layout;
+    const int64_t chunk = cylstm_max_chunk_rows(steps, batch, b->plan.chunk_rows);
+    const int64_t head = head_rows(n, batch, rows), hidden = cylstm_product(rows, l->width);
+    const int64_t state = cylstm_product(batch, l->units);
+    const int64_t widest = l->width > l->config.input_size ? l->width : l->config.input_size;
+    const int64_t scratch_rows = head > chunk ? head : chunk;
+    for (int i = 0; i < 2; i++) b->dhidden[i] = cylstm_arena_floats(a, hidden);
+    b->dgates = cylstm_arena_floats(a, cylstm_product(chunk, l->gate_width));
+    b->h_before = cylstm_arena_floats(a, cylstm_product(chunk, l->recurrent_width));
+    b->dh = cylstm_arena_floats(a, state);
+    b->dc = cylstm_arena_floats(a, state);
+    b->c_initial = cylstm_arena_floats(a, state);
+    b->dinput = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
+    b->scratch = cylstm_arena_floats(a, cylstm_linear_scratch(widest, scratch_rows, l->lanes));
+    if (b->tape->dropout.probability > 0.0f) b->dropped = cylstm_arena_floats(a, hidden);
+    if (has_head(n)) b->dscores = cylstm_arena_floats(a, cylstm_product(head, l->head_width));
+    if (is_pooled(n)) b->dpooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
+}
+
+/* ---- between the caller's arrays and packed rows ---- */
+
+/* Whether packed rows and the caller's rows are the same memory: returns the distance between rows, or 0. */
+static int64_t row_distance(const sequences *s, int64_t step, int64_t row)
+{
+    if (s->batch == 1) return step;
+    return cylstm_sequences_are_full(s) && (s->longest == 1 || step == s->batch * row) ? row : 0;
+}
+
+/* The caller's rows, gathered in packed order. */
+static void gather(const worker *w, const sequences *s, view from, int64_t width, float *to, int64_t to_row)
+{
+    const range steps = cylstm_share(w, s->longest);
+    for (int64_t t = steps.begin; t < steps.end; t++) {
+        for (int64_t row = s->offsets[t]; row < s->offsets[t + 1]; row++) {
+            const int64_t b = s->order[row - s->offsets[t]];
+            memcpy(to + row * to_row, from.data + t * from.step + b * from.row, (size_t)width * sizeof(float));
+        }
+    }
+}
+
+/* Packed rows, put where the caller wants them. */
+static void scatter(const worker *w, const sequences *s, const float *from, int64_t from_row, int64_t width, view to)
+{
+    const range steps = cylstm_share(w, s->longest);
+    for (int64_t t = steps.begin; t < steps.end; t++) {
+        for (int64_t row = s->offsets[t]; row < s->offsets[t + 1]; row++) {
+            const int64_t b = s->order[row - s->offsets[t]];
+            memcpy(to.data + t * to.step + b * to.row, from + row * from_row, (size_t)width * sizeof(float));
+        }
+    }
+}
+
+/* Zeros where the caller's array has steps that its sequences have not. */
+static void clear_padding(const worker *w, const sequences *s, int64_t width, view to)
+{
+    const range ranks = cylstm_share(w, s->batch);
+    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
+        for (int64_t t = s->lengths[rank]; t < s->steps; t++) {
+            memset(to.data + t * to.step + s->order[rank] * to.row, 0, (size_t)width * sizeof(float));
+        }
+    }
+}
+
+/* One row per sequence, from ranks to the caller's order and back. */
+static void scatter_by_rank(const worker *w, const sequences *s, const float *from, int64_t from_row, int64_t width, view to)
+{
+    const range ranks = cylstm_share(w, s->batch);
+    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
+        memcpy(to.data + s->order[rank] * to.row, from + rank * from_row, (size_t)width * sizeof(float));
+    }
+}
+
+static void gather_by_rank(const worker *w, const sequences *s, view from, int64_t width, float *to, int64_t to_row)
+{
+    const range ranks = cylstm_share(w, s->batch);
+    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
+        memcpy(to + rank * to_row, from.data + s->order[rank] * from.row, (size_t)width * sizeof(float));
+    }
+}
+
+/* ---- input ---- */
+
+int cylstm_find_bad_token(const network *n, const sequences *s, const token_view *tokens, int64_t *step, int64_t *sequence)
+{
+    for (int64_t rank = 0; rank < s->batch; rank++) {
+        for (int64_t t = 0; t < s->lengths[rank]; t++) {
+            const int32_t token = tokens->data[t * tokens->step + s->order[rank] * tokens->row];
+            if (token >= 0 && token < n->layout.config.vocab_size) continue;
+            *step = t;
+            *sequence = s->order[rank];
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Row (t, rank) = embedding[token] */
+static void embed(const worker *w, const forward_call *f, float *to)
+{
+    const sequences *s = f->sequences;
+    const int64_t width = f->network->layout.config.input_size;
+    const float *table = f->network->weights.parameters + cylstm_layout_embedding(&f->network->layout);
+    const range steps = cylstm_share(w, s->longest);
+    for (int64_t t = steps.begin; t < steps.end; t++) {
+        for (int64_t row = s->offsets[t]; row < s->offsets[t + 1]; row++) {
+            const int64_t b = s->order[row - s->offsets[t]];
+            const int32_t token = f->tokens.data[t * f->tokens.step + b * f->tokens.row];
+            memcpy(to + row * width, table + token * width, (size_t)width * sizeof(float));
+            if (f->tape != NULL && f->tape->tokens != NULL) f->tape->tokens[row] = token;
+        }
+    }
+}
+
+/* x = (x - mean) / std, in the rows this worker has just gathered */
+static void scale(const worker *w, const forward_call *f, float *rows)
+{
+    const sequences *s = f->sequences;
+    const int64_t width = f->network->layout.config.input_size;
+    const float *mean = f->network->input_mean, *std = f->network->input_std;
+    const range steps = cylstm_share(w, s->longest);
+    if (mean == NULL || steps.begin == steps.end) return;
+    for (int64_t row = s->offsets[steps.begin]; row < s->offsets[steps.end]; row++) {
+        for (int64_t i = 0; i < width; i++) rows[row * width + i] = (rows[row * width + i] - mean[i]) / std[i];
+    }
+}
+
+/* What the first layer reads: the caller's own rows where they can be used as they lie, a packed copy otherwise. */
+static const float *first_input(worker *w, const forward_call *f, int64_t *input_row)
+{
+    const int64_t width = f->network->layout.config.input_size;
+    const int64_t distance = row_distance(f->sequences, f->x.step, f->x.row);
+    const int as_it_lies = f->tokens.data == NULL && f->tape == NULL && f->network->input_mean == NULL && distance >= width;
+    *input_row = as_it_lies ? distance : width;
+    if (as_it_lies) return f->x.data;
+    float *to = f->tape != NULL ? f->tape->input : f->packed_input;
+    if (f->tokens.data != NULL) {
+        embed(w, f, to);
+    } else {
+        gather(w, f->sequences, f->x, width, to, width);
+        scale(w, f, to);
+    }
+    cylstm_barrier(w);
+    return to;
+}
+
+/* ---- forward ---- */
+
+typedef struct rows { /* packed rows of a known distance */
+    float *data;
+    int64_t row;
+} rows;
+
+/* Where a layer's output goes: the tape, the caller's array if it is packed already, or working memory. */
+static rows layer_output(const forward_call *f, int64_t layer)
+{
+    const layout *l = &f->network->layout;
+    if (f->tape != NULL) return (rows){f->tape->hidden + layer * f->sequences->rows * l->width, l->width};
+    const int64_t distance = row_distance(f->sequences, f->y.step, f->y.row);
+    const int last = layer + 1 == l->config.num_layers;
+    if (last && !has_head(f->network) && distance >= l->width) return (rows){f->y.data, distance};
+    return (rows){f->hidden[layer % 2], l->width};
+}
+
+static float *state_of(float *states, const layout *l, int64_t stack, int64_t batch)
+{
+    return states == NULL ? NULL : states + stack * batch * l->config.hidden_size;
+}
+
+static recurrent_pass forward_pass(const forward_call *f, int64_t layer, int direction, const float *input, int64_t input_row)
+{
+    const layout *l = &f->network->layout;
+    const int64_t stack = layer * l->directions + direction;
+    const rows output = layer_output(f, layer);
+    recurrent_pass p = {
+        .layout = l,
+        .weights = &f->network->weights.layers[stack],
+        .sequences = f->sequences,
+        .plan = &f->plan,
+        .compute = &f->compute,
+        .reverse = direction,
+        .input = input,
+        .input_row = input_row,
+        .output = output.data + direction * l->recurrent_width,
+        .output_row = output.row,
+        .gates = f->gates,
+    };
+    if (f->tape != NULL) {
+        p.gates = f->tape->gates + stack * f->sequences->rows * l->gate_width;
+        if (f->tape->cell != NULL) p.cell = f->tape->cell + stack * f->sequences->rows * l->units;
+    }
+    for (int i = 0; i < l->states; i++) p.initial[i] = state_of((float *)f->initial[i], l, stack, f->sequences->batch);
+    return p;
+}
+
+static void forward_layer(worker *w, const forward_call *f, int64_t layer, const float *input, int64_t input_row)
+{
+    const layout *l = &f->network->layout;
+    for (int direction = 0; direction < l->directions; direction++) {
+        recurrent_forward r = {.pass = forward_pass(f, layer, direction, input, input_row), .recording = f->tape != NULL,
+                               .h = {f->h[0], f->h[1]}, .c = f->c};
+        for (int i = 0; i < l->states; i++) {
+            r.final[i] = state_of(f->final[i], l, layer * l->directions + direction, f->sequences->batch);
+        }
+        cylstm_recurrent_forward(w, &r);
+        cylstm_barrier(w); /* the next direction uses the same h and c */
+    }
+}
+
+static pooling pooling_of(const network *n, const sequences *s, const float *initial)
+{
+    const layout *l = &n->layout;
+    const int64_t last_layer = (l->config.num_layers - 1) * l->directions;
+    return (pooling){.kind = l->config.pooling, .layout = l, .sequences = s,
+                     .initial = state_of((float *)initial, l, last_layer, s->batch)};
+}
+
+/* scores = head(features), brought to the caller's order */
+static void forward_head(worker *w, const forward_call *f, rows hidden)
+{
+    const network *n = f->network;
+    const layout *l = &n->layout;
+    const sequences *s = f->sequences;
+    int64_t count = s->rows;
+    if (is_pooled(n)) {
+        pooling p = pooling_of(n, s, f->initial[0]);
+        p.carried = f->carried;
+        p.pooled = f->tape != NULL ? f->tape->pooled : f->pooled;
+        p.chosen = f->tape != NULL ? f->tape->chosen : NULL;
+        cylstm_pool(w, &p, hidden.data, hidden.row);
+        cylstm_barrier(w);
+        hidden = (rows){p.pooled, l->width};
+        count = s->batch;
+    }
+    cylstm_linear_forward(w, &f->compute, &n->weights.head, count, hidden.data, hidden.row, f->scores, l->head_width);
+    cylstm_barrier(w);
+    if (is_pooled(n)) {
+        scatter_by_rank(w, s, f->scores, l->head_width, l->config.output_size, f->y);
+    } else {
+        scatter(w, s, f->scores, l->head_width, l->config.output_size, f->y);
+        clear_padding(w, s, l->config.output_size, f->y);
+    }
+}
+
+static void forward_body(worker *w, void *context)
+{
+    const forward_call *f = context;
+    const layout *l = &f->network->layout;
+    int64_t input_row;
+    const float *input = first_input(w, f, &input_row);
+    rows hidden = {NULL, 0};
+    for (int64_t layer = 0; layer < l->config.num_layers; layer++) {
+        if (layer > 0 && f->tape != NULL && f->tape->dropout.probability > 0.0f) {
+            cylstm_dropout(w, &f->tape->dropout, f->sequences, layer, l->width, hidden.data, f->dropped);
+            cylstm_barrier(w);
+            input = f->dropped;
+        }
+        forward_layer(w, f, layer, input, input_row);
+        hidden = layer_output(f, layer);
+        input = hidden.data;
+        input_row = hidden.row;
+    }
+    if (has_head(f->network)) {
+        forward_head(w, f, hidden);
+        return;
+    }
+    if (hidden.data != f->y.data) scatter(w, f->sequences, hidden.data, hidden.row, l->width, f->y);
+    clear_padding(w, f->sequences, l->width, f->y);
+}
+
+void cylstm_network_forward(forward_call *f)
+{
+    const layout *l = &f->network->layout;
+    const int64_t size = l->config.num_layers * l->directions * f->sequences->batch * l->config.hidden_size;
+    for (int i = 0; f->tape != NULL && i < l->states; i++) {
+        if (f->initial[i] != NULL) memcpy(f->tape->initial[i], f->initial[i], (size_t)size * sizeof(float));
+    }
+    cylstm_parallel_run(f->plan.threads, forward_body, f);
+}
+
+/* ---- backward ---- */
+
+/* dL/dscores by packed rows (or ranks), its padding zero; the head's gradients; what it hands down. */
+static void backward_head(worker *w, const backward_call *b, float *dhidden)
+{
+    const network *n = b->network;
+    const layout *l = &n->layout;
+    const sequences *s = &b->tape->sequences;
+    const int64_t outputs = l->config.output_size, count = head_rows(n, s->batch, s->rows);
+    const float *features = is_pooled(n) ? b->tape->pooled : b->tape->hidden + (l->config.num_layers - 1) * s->rows * l->width;
+    const range mine = cylstm_share(w, count);
+    memset(b->dscores + mine.begin * l->head_width, 0, (size_t)((mine.end - mine.begin) * l->head_width) * sizeof(float));
+    cylstm_barrier(w);
+    if (is_pooled(n)) {
+        gather_by_rank(w, s, b->dy, outputs, b->dscores, l->head_width);
+    } else {
+        gather(w, s, b->dy, outputs, b->dscores, l->head_width);
+    }
+    cylstm_barrier(w);
+    float *dweight = b->dparameters + cylstm_layout_head(l);
+    cylstm_linear_backward_weight(w, &b->compute, &n->weights.head, count, b->dscores, l->head_width, features, l->width, dweight, b->scratch);
+    cylstm_linear_backward_bias(w, n->weights.head.outputs, count, b->dscores, l->head_width, dweight + outputs * l->width);
+    cylstm_linear_backward_input(w, &b->compute, &n->weights.head, count, b->dscores, l->head_width,
+                                 is_pooled(n) ? b->dpooled : dhidden, l->width, 0);
+    cylstm_barrier(w);
+    if (!is_pooled(n)) return;
+    pooling p = pooling_of(n, s, NULL);
+    p.chosen = b->tape->chosen;
+    cylstm_pool_backward(w, &p, b->dpooled, dhidden);
+    cylstm_barrier(w);
+}
+
+static recurrent_pass backward_pass(const backward_call *b, int64_t layer, int direction, const float *input, int64_t input_row)
+{
+    const layout *l = &b->network->layout;
+    const tape *t = b->tape;
+    const int64_t stack = layer * l->directions + direction, count = t->sequences.rows;
+    recurrent_pass p = {
+        .layout = l,
+        .weights = &b->network->weights.layers[stack],
+        .sequences = &t->sequences,
+        .plan = &b->plan,
+        .compute = &b->compute,
+        .reverse = direction,
+        .input = input,
+        .input_row = input_row,
+        .output = t->hidden + layer * count * l->width + direction * l->recurrent_width,
+        .output_row = l->width,
+        .gates = t->gates + stack * count * l->gate_width,
+        .cell = t->cell == NULL ? NULL : t->cell + stack * count * l->units,
+    };
+    for (int i = 0; i < l->states; i++) p.initial[i] = state_of(t->initial[i], l, stack, t->sequences.batch);
+    return p;
+}
+
+/* dinput (rows, input_row) NULL: nobody below wants it */
+static void backward_layer(worker *w, const backward_call *b, int64_t layer, const float *input, int64_t input_row,
+                           const float *doutput, float *dinput)
+{
+    const layout *l = &b->network->layout;
+    for (int direction = 0; direction < l->directions; direction++) {
+        const int64_t stack = layer * l->directions + direction;
+        recurrent_backward r = {
+            .pass = backward_pass(b, layer, direction, input, input_row),
+            .doutput = doutput + direction * l->recurrent_width,
+            .doutput_row = l->width,
+            .dinput = dinput,
+            .dinput_row = input_row,
+            .dinput_accumulate = direction > 0,
+            .dparameters = b->dparameters,
+            .dgates = b->dgates,
+            .h_before = b->h_before,
+            .dh = b->dh,
+            .dc = b->dc,
+            .c_initial = b->c_initial,
+            .scratch = b->scratch,
+        };
+        for (int i = 0; i < l->states; i++) {
+            r.dfinal[i] = state_of((float *)b->dfinal[i], l, stack, b->tape->sequences.batch);
+            r.dinitial[i] = state_of(b->dinitial[i], l, stack, b->tape->sequences.batch);
+        }
+        cylstm_recurrent_backward(w, &r);
+        cylstm_barrier(w);
+    }
+}
+
+/* The embedding's rows collect the gradients of their tokens, rows ascending; workers own columns. */
+static void backward_embedding(const worker *w, const backward_call *b)
+{
+    const int64_t width = b->network->layout.config.input_size;
+    float *dtable = b->dparameters + cylstm_layout_embedding(&b->network->layout);
+    const range mine = cylstm_share(w, width);
+    for (int64_t row = 0; row < b->tape->sequences.rows; row++) {
+        float *to = dtable + b->tape->tokens[row] * width;
+        for (int64_t i = mine.begin; i < mine.end; i++) to[i] += b->dinput[row * width + i];
+    }
+}
+
+/* dx of the caller's own units: through (x - mean) / std */
+static void unscale(const worker *w, const backward_call *b)
+{
+    const sequences *s = &b->tape->sequences;
+    const int64_t width = b->network->layout.config.input_size;
+    const float *std = b->network->input_std;
+    const range mine = cylstm_share(w, s->rows);
+    for (int64_t row = mine.begin; std != NULL && row < mine.end; row++) {
+        for (int64_t i = 0; i < width; i++) b->dinput[row * width + i] /= std[i];
+    }
+}
+
+/* "last" of an empty sequence is its initial state: the gradient goes there. */
+static void backward_empty(const worker *w, const backward_call *b)
+{
+    const layout *l = &b->network->layout;
+    const sequences *s = &b->tape->sequences;
+    if (l->config.pooling != CYLSTM_POOL_LAST || b->dinitial[0] == NULL || !cylstm_is_first(w)) return;
+    for (int64_t rank = cylstm_active(s, 0); rank < s->batch; rank++) {
+        for (int d = 0; d < l->directions; d++) {
+            const int64_t stack = (l->config.num_layers - 1) * l->directions + d;
+            float *to = state_of(b->dinitial[0], l, stack, s->batch) + s->order[rank] * l->config.hidden_size;
+            const float *from = b->dpooled + rank * l->width + d * l->recurrent_width;
+            for (int64_t u = 0; u < l->recurrent_width; u++) to[u] += from[u];
+        }
+    }
+}
+
+static void backward_body(worker *w, void *context)
+{
+    const backward_call *b = context;
+    const layout *l = &b->network->layout;
+    const tape *t = b->tape;
+    const sequences *s = &t->sequences;
+    const int wants_input = b->dx.data != NULL || l->config.vocab_size > 0;
+    if (has_head(b->network)) {
+        backward_head(w, b, b->dhidden[0]);
+    } else {
+        gather(w, s, b->dy, l->width, b->dhidden[0], l->width);
+        cylstm_barrier(w);
+    }
+    int current = 0;
+    for (int64_t layer = l->config.num_layers - 1; layer > 0; layer--, current = 1 - current) {
+        const float *input = t->hidden + (layer - 1) * s->rows * l->width;
+        const int dropping = t->dropout.probability > 0.0f;
+        if (dropping) {
+            cylstm_dropout(w, &t->dropout, s, layer, l->width, input, b->dropped);
+            cylstm_barrier(w);
+            input = b->dropped;
+        }
+        backward_layer(w, b, layer, input, l->width, b->dhidden[current], b->dhidden[1 - current]);
+        if (dropping) {
+            cylstm_dropout(w, &t->dropout, s, layer, l->width, b->dhidden[1 - current], b->dhidden[1 - current]);
+            cylstm_barrier(w);
+        }
+    }
+    backward_layer(w, b, 0, t->input, l->config.input_size, b->dhidden[current], wants_input ? b->dinput : NULL);
+    backward_empty(w, b);
+    if (l->config.vocab_size > 0) backward_embedding(w, b);
+    if (b->dx.data == NULL) return;
+    unscale(w, b);
+    cylstm_barrier(w);
+    scatter(w, s, b->dinput, l->config.input_size, l->config.input_size, b->dx);
+    clear_padding(w, s, l->config.input_size, b->dx);
+}
+
+void cylstm_network_backward(backward_call *b)
+{
+    cylstm_parallel_run(b->plan.threads, backward_body, b);
+}

@@ -1,0 +1,103 @@
+#include "optim.h"
+
+#include <math.h>
+
+#include "parallel.h"
+
+/* g = grad_scale * gradient + weight_decay * p */
+static inline float gradient_of(const optimizer_step *s, int64_t i, float scale, float decay)
+{
+    return s->gradients[i] * scale + s->parameters[i] * decay;
+}
+
+/* Sutskever et al., ICML 2013: b = momentum b + g (b = g at first), p -= lr b, or lr (g + momentum b) with Nesterov. */
+static void sgd_body(worker *w, void *context)
+{
+    const optimizer_step *s = context;
+    const float scale = (float)s->grad_scale, decay = (float)s->weight_decay, rate = (float)s->learning_rate;
+    const float momentum = (float)s->momentum, keep = s->step > 1 ? momentum : 0.0f;
+    float *velocity = s->slots[0];
+    const range mine = cylstm_share(w, s->count);
+    for (int64_t i = mine.begin; i < mine.end; i++) {
+        float g = gradient_of(s, i, scale, decay);
+        if (momentum != 0.0f) {
+            velocity[i] = keep * velocity[i] + g;
+            g = s->nesterov ? g + momentum * velocity[i] : velocity[i];
+        }
+        s->parameters[i] -= rate * g;
+    }
+}
+
+/* Hinton's lecture 6e: v = alpha v + (1 - alpha) g^2, p -= lr g / (sqrt(v) + eps); with momentum the ratio is gathered. */
+static void rmsprop_body(worker *w, void *context)
+{
+    const optimizer_step *s = context;
+    const float scale = (float)s->grad_scale, decay = (float)s->weight_decay, rate = (float)s->learning_rate;
+    const float alpha = (float)s->alpha, rest = (float)(1.0 - s->alpha), eps = (float)s->eps, momentum = (float)s->momentum;
+    float *square = s->slots[0], *velocity = s->slots[1];
+    const range mine = cylstm_share(w, s->count);
+    for (int64_t i = mine.begin; i < mine.end; i++) {
+        const float g = gradient_of(s, i, scale, decay);
+        square[i] = alpha * square[i] + rest * g * g;
+        float update = g / (sqrtf(square[i]) + eps);
+        if (momentum != 0.0f) update = velocity[i] = momentum * velocity[i] + update;
+        s->parameters[i] -= rate * update;
+    }
+}
+
+/*
+ * Kingma and Ba, ICLR 2015; decoupled decay: Loshchilov and Hutter, ICLR 2019.
+ * m = m + (1 - b1) (g - m), v = b2 v + (1 - b2) g^2,
+ * p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+ */
+static void adam_body(worker *w, void *context)
+{
+    const optimizer_step *s = context;
+    const float scale = (float)s->grad_scale, decay = s->decoupled ? 0.0f : (float)s->weight_decay;
+    const float shrink = s->decoupled ? (float)(1.0 - s->learning_rate * s->weight_decay) : 1.0f;
+    const float rest1 = (float)(1.0 - s->beta1), beta2 = (float)s->beta2, rest2 = (float)(1.0 - s->beta2), eps = (float)s->eps;
+    const float rate = (float)(s->learning_rate / (1.0 - pow(s->beta1, (double)s->step)));
+    const float correction = (float)sqrt(1.0 - pow(s->beta2, (double)s->step));
+    float *first = s->slots[0], *second = s->slots[1];
+    const range mine = cylstm_share(w, s->count);
+    for (int64_t i = mine.begin; i < mine.end; i++) {
+        const float g = gradient_of(s, i, scale, decay);
+        first[i] += rest1 * (g - first[i]);
+        second[i] = beta2 * second[i] + rest2 * g * g;
+        s->parameters[i] = s->parameters[i] * shrink - rate * first[i] / (sqrtf(second[i]) / correction + eps);
+    }
+}
+
+/* Values worth a thread of their own. */
+static int threads_for(int threads, int64_t count)
+{
+    enum { PER_THREAD = 50000 };
+    return count / PER_THREAD < threads ? (count >= 2 * PER_THREAD ? (int)(count / PER_THREAD) : 1) : threads;
+}
+
+void cylstm_sgd(optimizer_step *s)
+{
+    cylstm_parallel_run(threads_for(s->threads, s->count), sgd_body, s);
+}
+
+void cylstm_rmsprop(optimizer_step *s)
+{
+    cylstm_parallel_run(threads_for(s->threads, s->count), rmsprop_body, s);
+}
+
+void cylstm_adam(optimizer_step *s)
+{
+    cylstm_parallel_run(threads_for(s->threads, s->count), adam_body, s);
+}
+
+double cylstm_global_norm(const float *values, int64_t count)
+{
+    /* Eight sums side by side, so that a compiler may use vectors and no thread changes the order. */
+    double sums[8] = {0};
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        for (int j = 0; j < 8; j++) sums[j] += (double)values[i + j] * values[i + j];
+    }
+    for (; i < count; i++) sums[0] += (double)values[i] * values[i];
+    return sqrt(((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])));
+}

@@ -1,0 +1,59 @@
+/*
+ * Threads: one team per call. The only file beside parallel.c that knows there is OpenMP; without it, a team of one.
+ *
+ * Every member of a team runs the same body on its own share of each loop and meets the others at barriers. A team may
+ * be smaller than asked for: in a nested region, where all cores are taken by other calls, in a forked child.
+ */
+#ifndef CYLSTM_PARALLEL_H
+#define CYLSTM_PARALLEL_H
+
+#include <stdint.h>
+
+#include "kernels.h"
+
+typedef struct team team;
+
+typedef struct worker {
+    team *team; /* NULL: alone, barriers do nothing */
+    int rank;   /* -1 once the team has shrunk to one thread: every share is empty */
+    int size;
+} worker;
+
+typedef void (*parallel_body)(worker *w, void *context);
+
+/* Runs body on up to `threads` threads and returns when all have finished. Sets each thread's floating-point mode to
+ * IEEE (round to nearest, denormals kept) meanwhile. */
+void cylstm_parallel_run(int threads, parallel_body body, void *context);
+
+/* All members wait for each other; what one wrote before it, the others see after it. */
+void cylstm_barrier(worker *w);
+
+/* A barrier between equal shares of work, as between the steps of a sequence. A member that comes far too late was
+ * descheduled: on an oversubscribed machine the rest of the call then runs on the first thread alone. */
+void cylstm_step_barrier(worker *w);
+
+/* This worker's part of 0 .. n-1: contiguous, disjoint, together everything. */
+static inline range cylstm_share(const worker *w, int64_t n)
+{
+    if (w->rank < 0) return (range){0, 0};
+    const int64_t each = n / w->size, rest = n % w->size;
+    const int64_t begin = w->rank * each + (w->rank < rest ? w->rank : rest);
+    return (range){begin, begin + each + (w->rank < rest)};
+}
+
+static inline int cylstm_is_first(const worker *w)
+{
+    return w->rank == 0;
+}
+
+/* The cores all concurrent calls share. A call takes what is free, at least one. */
+void cylstm_set_thread_budget(int threads);
+int cylstm_thread_budget(void);
+
+/* How many times this process has been forked from one that had loaded the library: objects compare it to notice. */
+int cylstm_fork_generation(void);
+
+/* "OpenMP 201511" or "none". */
+const char *cylstm_parallel_name(void);
+
+#endif

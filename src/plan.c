@@ -1,0 +1,65 @@
+#include "plan.h"
+
+enum {
+    /* Below this many multiply-adds a second thread costs more (some 5 us to wake it) than it brings. */
+    WORK_PER_THREAD = 400000,
+    /* A sgemm tile: large enough that OpenBLAS's packing of its operands pays, small enough to share out. */
+    TILE_ROWS_TARGET = 256,
+    TILE_COLUMNS_TARGET = 256,
+    /* OpenBLAS's bits for a row depend on the tile's height below this: such products stay with our own kernels. */
+    TILE_ROWS_LEAST = 8,
+    /* Rows whose gates (1024 units: 4 MB) still lie in the cache when they are stepped through. */
+    CHUNK_ROWS = 512,
+    /* Below this many multiply-adds in all, our own kernels beat the call of sgemm and holding BLAS at one thread. */
+    BLAS_WORK = 2000000,
+};
+
+plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
+{
+    const int64_t per_row = cylstm_product(l->gate_width, l->recurrent_width + l->config.input_size);
+    const int64_t work = cylstm_product(cylstm_product(rows, l->config.num_layers * l->directions), per_row);
+    const int64_t worthwhile = work / WORK_PER_THREAD;
+    plan p = {.threads = max_threads, .chunk_rows = CHUNK_ROWS};
+    if (worthwhile < p.threads) p.threads = worthwhile > 1 ? (int)worthwhile : 1;
+    p.split_rows = batch >= (int64_t)8 * p.threads;
+    return p;
+}
+
+int cylstm_plan_blas(const compute *c, int64_t m, int64_t n, int64_t k)
+{
+    if (c->blas == NULL || m < TILE_ROWS_LEAST || n < TILE_ROWS_LEAST) return 0;
+    if (m > INT32_MAX || n > INT32_MAX || k > INT32_MAX) return 0;
+    return cylstm_product(cylstm_product(m, n), k) >= BLAS_WORK;
+}
+
+int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int recording)
+{
+    static const blas any = {0};
+    const compute c = {.blas = &any};
+    const int64_t chunk_limit = batch > CHUNK_ROWS ? batch : CHUNK_ROWS;
+    const int64_t chunk = rows < chunk_limit ? rows : chunk_limit;
+    const int64_t gates = l->gates * l->config.hidden_size;
+    const int64_t widest = l->config.num_layers > 1 && l->width > l->config.input_size ? l->width : l->config.input_size;
+    return cylstm_plan_blas(&c, chunk, gates, widest) || cylstm_plan_blas(&c, rows, l->config.output_size, l->width) ||
+           (recording && cylstm_plan_blas(&c, gates, l->recurrent_width, chunk));
+}
+
+static int64_t tiles(int64_t n, int64_t target)
+{
+    const int64_t count = (n + target / 2) / target;
+    return count > 1 ? count : 1;
+}
+
+tiling cylstm_plan_tiles(int64_t segments, int64_t m, int64_t n)
+{
+    return (tiling){.segments = segments, .row_tiles = tiles(m, TILE_ROWS_TARGET), .column_tiles = tiles(n, TILE_COLUMNS_TARGET),
+                    .rows = m, .columns = n};
+}
+
+/* Equal tiles in multiples of 16, the last one what is left: never fewer than half the target, so never below 8. */
+range cylstm_tile_range(int64_t n, int64_t tiles_in_all, int64_t tile)
+{
+    const int64_t size = n / tiles_in_all / 16 * 16;
+    const int64_t begin = tile * size;
+    return (range){begin, tile + 1 == tiles_in_all ? n : begin + size};
+}

@@ -1,0 +1,50 @@
+/*
+ * How one call is done: on how many threads, split how, which product by BLAS. Every threshold lives in plan.c.
+ *
+ * What the bits depend on (which kernel, which tiles, which chunks) follows from the shapes alone. The number of threads
+ * and the way work is split among them change the time and nothing else.
+ */
+#ifndef CYLSTM_PLAN_H
+#define CYLSTM_PLAN_H
+
+#include "blas.h"
+#include "parallel.h"
+#include "sequences.h"
+
+/* What every part of a call computes with. */
+typedef struct compute {
+    const kernels *kernels;
+    const blas *blas; /* NULL: the library's own kernels everywhere */
+} compute;
+
+typedef struct plan {
+    int threads;        /* worth using for this much work, at most what was asked for */
+    int split_rows;     /* a step is shared out by sequences (no barrier), else by units (a barrier per step) */
+    int64_t chunk_rows; /* rows projected before they are stepped through */
+} plan;
+
+/* A plan for `rows` time steps in all of B sequences through the layout's network, on at most max_threads threads. */
+plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads);
+
+/* Whether a product (m, k) (k, n) should go to sgemm. */
+int cylstm_plan_blas(const compute *c, int64_t m, int64_t n, int64_t k);
+
+/* Whether any product of a call over B sequences of T steps would go to sgemm, were there one: who holds BLAS at one
+ * thread asks this first. */
+int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int recording);
+
+/* The tiles of a sgemm product (m, n), once for each segment of the outputs. */
+typedef struct tiling {
+    int64_t segments, row_tiles, column_tiles;
+    int64_t rows, columns; /* m, n */
+} tiling;
+
+tiling cylstm_plan_tiles(int64_t segments, int64_t m, int64_t n);
+range cylstm_tile_range(int64_t n, int64_t tiles, int64_t tile);
+
+static inline int64_t cylstm_tile_count(const tiling *t)
+{
+    return t->segments * t->row_tiles * t->column_tiles;
+}
+
+#endif

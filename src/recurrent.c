@@ -1,0 +1,344 @@
+#include "recurrent.h"
+
+#include <string.h>
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- shares: a block of ranks times a block of panels ---- */
+
+typedef struct share {
+    int rank, size; /* of the worker it was made for */
+    range rows, panels;
+} share;
+
+/* Consecutive ranks that hold about an equal part of all time steps. */
+static range balanced_rows(const worker *w, const sequences *s)
+{
+    range mine = {s->batch, s->batch};
+    int64_t before = 0;
+    if (w->rank < 0) return mine;
+    for (int64_t rank = 0; rank < s->batch; rank++) {
+        const int64_t owner = s->rows > 0 ? smaller(before * w->size / s->rows, w->size - 1) : 0;
+        if (owner >= w->rank && mine.begin == s->batch) mine.begin = rank;
+        if (owner > w->rank) {
+            mine.end = rank;
+            break;
+        }
+        before += s->lengths[rank];
+    }
+    return mine;
+}
+
+/* The share of a worker, made anew only when the team has changed. */
+static void update_share(share *s, const worker *w, const recurrent_pass *p, int64_t panel_count)
+{
+    if (s->rank == w->rank && s->size == w->size) return;
+    *s = (share){.rank = w->rank, .size = w->size, .rows = {0, p->sequences->batch}, .panels = {0, panel_count}};
+    if (p->plan->split_rows) {
+        s->rows = balanced_rows(w, p->sequences);
+    } else {
+        s->panels = cylstm_share(w, panel_count);
+    }
+}
+
+static share new_share(const worker *w, const recurrent_pass *p, int64_t panel_count)
+{
+    share s = {.size = 0};
+    update_share(&s, w, p, panel_count);
+    return s;
+}
+
+static range clip(range r, int64_t begin, int64_t end)
+{
+    range c = {r.begin > begin ? r.begin : begin, r.end < end ? r.end : end};
+    if (c.end < c.begin) c.end = c.begin;
+    return c;
+}
+
+static range share_units(const share *s, const panels *p, int64_t units)
+{
+    return clip((range){s->panels.begin * p->panel_stride, s->panels.end * p->panel_stride}, 0, units);
+}
+
+/* After a step shared out by units, everyone needs everyone's part; shared out by sequences, nobody does. */
+static void end_step(worker *w, const recurrent_pass *p)
+{
+    if (!p->plan->split_rows) cylstm_step_barrier(w);
+}
+
+/* ---- states between the caller's (B, H) arrays and ranked, padded rows ---- */
+
+static void load_state(const recurrent_pass *p, range ranks, range units, const float *state, float *rows)
+{
+    const int64_t hidden = p->layout->config.hidden_size, width = p->layout->units;
+    const range real = clip(units, 0, hidden);
+    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
+        float *to = rows + rank * width;
+        for (int64_t u = units.begin; u < units.end; u++) to[u] = 0.0f;
+        if (state == NULL || real.begin == real.end) continue;
+        memcpy(to + real.begin, state + p->sequences->order[rank] * hidden + real.begin,
+               (size_t)(real.end - real.begin) * sizeof(float));
+    }
+}
+
+static void store_state(const recurrent_pass *p, range ranks, range units, const float *rows, float *state)
+{
+    const int64_t hidden = p->layout->config.hidden_size, width = p->layout->units;
+    const range real = clip(units, 0, hidden);
+    if (state == NULL || real.begin == real.end) return;
+    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
+        memcpy(state + p->sequences->order[rank] * hidden + real.begin, rows + rank * width + real.begin,
+               (size_t)(real.end - real.begin) * sizeof(float));
+    }
+}
+
+/* The step before t and after it in the order of this direction. */
+static int64_t step_before(const recurrent_pass *p, int64_t t)
+{
+    return p->reverse ? t + 1 : t - 1;
+}
+
+static int64_t step_after(const recurrent_pass *p, int64_t t)
+{
+    return p->reverse ? t - 1 : t + 1;
+}
+
+/* ---- forward ---- */
+
+static int has_cell(const recurrent_pass *p)
+{
+    return p->layout->states > 1;
+}
+
+/* Ranks that start now take their initial state. */
+static void enter(const recurrent_forward *f, range ranks, range units, float *h)
+{
+    load_state(&f->pass, ranks, units, f->pass.initial[0], h);
+    if (has_cell(&f->pass)) load_state(&f->pass, ranks, units, f->pass.initial[1], f->c);
+}
+
+/* Ranks that have ended leave their final state. */
+static void leave(const recurrent_forward *f, range ranks, range units, const float *h)
+{
+    store_state(&f->pass, ranks, units, h, f->final[0]);
+    if (has_cell(&f->pass)) store_state(&f->pass, ranks, units, f->c, f->final[1]);
+}
+
+static void step(const recurrent_forward *f, const share *s, int64_t t, float *gates, const float *h_previous, float *h_next)
+{
+    const recurrent_pass *p = &f->pass;
+    const int64_t row = p->sequences->offsets[t];
+    const step_args args = {
+        .rows = clip(s->rows, 0, cylstm_active(p->sequences, t)),
+        .panels = s->panels,
+        .weights = &p->weights->recurrent.forward,
+        .hidden = p->layout->config.hidden_size,
+        .units = p->layout->units,
+        .gates = gates,
+        .gates_row = p->layout->gate_width,
+        .h_previous = h_previous,
+        .h_next = h_next,
+        .c = f->c,
+        .out = p->output + row * p->output_row,
+        .out_row = p->output_row,
+        .cell = f->recording && has_cell(p) ? p->cell + row * p->layout->units : NULL,
+    };
+    p->compute->kernels->step[p->layout->config.cell](&args);
+}
+
+/* The steps of a chunk, whose pre-activations lie in `gates`. *parity says which of the two h is the last one. */
+static void walk_chunk(worker *w, const recurrent_forward *f, share *s, const chunk *c, float *gates, int *parity)
+{
+    const recurrent_pass *p = &f->pass;
+    const panels *weights = &p->weights->recurrent.forward;
+    for (int64_t i = 0; i < c->end - c->begin; i++) {
+        const int64_t t = p->reverse ? c->end - 1 - i : c->begin + i;
+        const int64_t active = cylstm_active(p->sequences, t), next = cylstm_active(p->sequences, step_after(p, t));
+        const range units = share_units(s, weights, p->layout->units);
+        float *h_next = f->h[1 - *parity];
+        step(f, s, t, gates + (p->sequences->offsets[t] - p->sequences->offsets[c->begin]) * p->layout->gate_width,
+             f->h[*parity], h_next);
+        leave(f, clip(s->rows, next, active), units, h_next);
+        enter(f, clip(s->rows, active, next), units, h_next);
+        *parity = 1 - *parity;
+        end_step(w, p);
+        update_share(s, w, p, weights->count);
+    }
+}
+
+void cylstm_recurrent_forward(worker *w, const recurrent_forward *f)
+{
+    const recurrent_pass *p = &f->pass;
+    const sequences *seq = p->sequences;
+    const panels *weights = &p->weights->recurrent.forward;
+    share s = new_share(w, p, weights->count);
+    const range units = share_units(&s, weights, p->layout->units);
+    const int64_t starting = cylstm_active(seq, p->reverse ? seq->longest - 1 : 0);
+    enter(f, clip(s.rows, 0, starting), units, f->h[0]);
+    /* Sequences without a step pass their state on; cylstm_active(seq, 0) counts all others. */
+    const range empty = clip(s.rows, cylstm_active(seq, 0), seq->batch);
+    enter(f, empty, units, f->h[1]);
+    leave(f, empty, units, f->h[1]);
+
+    int parity = 0;
+    chunk at, previous, *before = NULL;
+    while (cylstm_next_chunk(seq, p->plan->chunk_rows, p->reverse, before, &at)) {
+        const int64_t first = seq->offsets[at.begin];
+        float *gates = p->gates + (f->recording ? first * p->layout->gate_width : 0);
+        cylstm_linear_forward(w, p->compute, &p->weights->input, cylstm_chunk_rows(seq, &at),
+                              p->input + first * p->input_row, p->input_row, gates, p->layout->gate_width);
+        cylstm_barrier(w);
+        update_share(&s, w, p, weights->count);
+        walk_chunk(w, f, &s, &at, gates, &parity);
+        cylstm_barrier(w);
+        update_share(&s, w, p, weights->count);
+        previous = at;
+        before = &previous;
+    }
+}
+
+/* ---- backward ---- */
+
+/* One step for the ranks in `rows`, all of which have the same neighbours: dgates of the step processed before this
+ * one (or NULL: their gradient waits in dh), and the cell state of the step before in time (or the initial one). */
+static void step_backward(const recurrent_backward *b, const share *s, range rows, int64_t t, int64_t chunk_first,
+                          int entering, int initial)
+{
+    const recurrent_pass *p = &b->pass;
+    const layout *l = p->layout;
+    const int64_t *offsets = p->sequences->offsets;
+    const int64_t row = offsets[t];
+    const step_backward_args args = {
+        .rows = clip(s->rows, rows.begin, rows.end),
+        .panels = s->panels,
+        .weights = &p->weights->recurrent.backward,
+        .hidden = l->config.hidden_size,
+        .units = l->units,
+        .gates_row = l->gate_width,
+        .dgates_next = entering ? NULL : b->dgates + (offsets[step_after(p, t)] - chunk_first) * l->gate_width,
+        .dh_next = b->dh,
+        .dout = b->doutput + row * b->doutput_row,
+        .dout_row = b->doutput_row,
+        .gates = p->gates + row * l->gate_width,
+        .cell = has_cell(p) ? p->cell + row * l->units : NULL,
+        .cell_previous = !has_cell(p) || initial ? b->c_initial : p->cell + offsets[step_before(p, t)] * l->units,
+        .dc = b->dc,
+        .dgates = b->dgates + (row - chunk_first) * l->gate_width,
+    };
+    p->compute->kernels->step_backward[l->config.cell](&args);
+}
+
+/* Ranks whose chain ends here, or goes on in another chunk: dh = W_hh^T dgates, what the step before them will see. */
+static void leave_backward(const recurrent_backward *b, const share *s, range ranks, const float *dgates)
+{
+    const recurrent_pass *p = &b->pass;
+    const product_args args = {
+        .rows = clip(s->rows, ranks.begin, ranks.end),
+        .panels = s->panels,
+        .b = &p->weights->recurrent.backward,
+        .a = dgates,
+        .a_row = p->layout->gate_width,
+        .a_k = 1,
+        .c = b->dh,
+        .c_row = p->layout->units,
+        .columns = p->layout->recurrent_width,
+    };
+    p->compute->kernels->product(&args);
+}
+
+static void walk_chunk_backward(worker *w, const recurrent_backward *b, share *s, const chunk *c)
+{
+    const recurrent_pass *p = &b->pass;
+    const sequences *seq = p->sequences;
+    const int64_t chunk_first = seq->offsets[c->begin], count = c->end - c->begin;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t t = p->reverse ? c->begin + i : c->end - 1 - i;
+        const int64_t active = cylstm_active(seq, t);
+        /* Ranks below `going` were in the step processed before this one; those below `preceded` have one before in time. */
+        const int64_t going = i == 0 ? 0 : smaller(active, cylstm_active(seq, step_after(p, t)));
+        const int64_t preceded = smaller(active, cylstm_active(seq, step_before(p, t)));
+        const int64_t lower = smaller(going, preceded), upper = going + preceded - lower;
+        step_backward(b, s, (range){0, lower}, t, chunk_first, 0, 0);
+        step_backward(b, s, (range){lower, upper}, t, chunk_first, going == lower, preceded == lower);
+        step_backward(b, s, (range){upper, active}, t, chunk_first, 1, 1);
+        end_step(w, p);
+        update_share(s, w, p, p->weights->recurrent.backward.count);
+        const int64_t next = i + 1 < count ? cylstm_active(seq, step_before(p, t)) : 0;
+        leave_backward(b, s, (range){smaller(next, active), active}, b->dgates + (seq->offsets[t] - chunk_first) * p->layout->gate_width);
+    }
+}
+
+/* h_before (chunk rows, R): for each row of the chunk, h of the step before in time or the initial one. */
+static void gather_h_before(const worker *w, const recurrent_backward *b, const chunk *c)
+{
+    const recurrent_pass *p = &b->pass;
+    const sequences *seq = p->sequences;
+    const int64_t width = p->layout->recurrent_width;
+    const range steps = cylstm_share(w, c->end - c->begin);
+    for (int64_t t = c->begin + steps.begin; t < c->begin + steps.end; t++) {
+        float *to = b->h_before + (seq->offsets[t] - seq->offsets[c->begin]) * width;
+        const int64_t active = cylstm_active(seq, t), before = step_before(p, t);
+        const int64_t preceded = smaller(active, cylstm_active(seq, before));
+        for (int64_t rank = 0; rank < active; rank++, to += width) {
+            if (rank < preceded) {
+                memcpy(to, p->output + (seq->offsets[before] + rank) * p->output_row, (size_t)width * sizeof(float));
+            } else if (p->initial[0] != NULL) {
+                memcpy(to, p->initial[0] + seq->order[rank] * width, (size_t)width * sizeof(float));
+            } else {
+                memset(to, 0, (size_t)width * sizeof(float));
+            }
+        }
+    }
+}
+
+/* The gradients of a chunk's weights and inputs, from dgates of all its rows at once. */
+static void chunk_gradients(worker *w, const recurrent_backward *b, const chunk *c)
+{
+    const recurrent_pass *p = &b->pass;
+    const recurrent_weights *m = p->weights;
+    const int64_t first = p->sequences->offsets[c->begin], rows = cylstm_chunk_rows(p->sequences, c);
+    const int64_t dgates_row = p->layout->gate_width, width = p->layout->recurrent_width;
+    cylstm_linear_backward_weight(w, p->compute, &m->input, rows, b->dgates, dgates_row, p->input + first * p->input_row,
+                                  p->input_row, b->dparameters + m->offsets.weight_ih, b->scratch);
+    cylstm_linear_backward_weight(w, p->compute, &m->recurrent, rows, b->dgates, dgates_row, b->h_before, width,
+                                  b->dparameters + m->offsets.weight_hh, b->scratch);
+    if (m->offsets.bias_ih >= 0) {
+        cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row, b->dparameters + m->offsets.bias_ih);
+        cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row, b->dparameters + m->offsets.bias_hh);
+    }
+    if (b->dinput != NULL) {
+        cylstm_linear_backward_input(w, p->compute, &m->input, rows, b->dgates, dgates_row,
+                                     b->dinput + first * b->dinput_row, b->dinput_row, b->dinput_accumulate);
+    }
+}
+
+void cylstm_recurrent_backward(worker *w, const recurrent_backward *b)
+{
+    const recurrent_pass *p = &b->pass;
+    const sequences *seq = p->sequences;
+    const panels *weights = &p->weights->recurrent.backward;
+    share s = new_share(w, p, weights->count);
+    range units = share_units(&s, weights, p->layout->units);
+    load_state(p, s.rows, units, b->dfinal[0], b->dh);
+    if (has_cell(p)) {
+        load_state(p, s.rows, units, b->dfinal[1], b->dc);
+        load_state(p, s.rows, units, p->initial[1], b->c_initial);
+    }
+    chunk at, previous, *before = NULL;
+    while (cylstm_next_chunk(seq, p->plan->chunk_rows, !p->reverse, before, &at)) {
+        gather_h_before(w, b, &at);
+        walk_chunk_backward(w, b, &s, &at);
+        cylstm_barrier(w);
+        chunk_gradients(w, b, &at);
+        cylstm_barrier(w);
+        update_share(&s, w, p, weights->count);
+        previous = at;
+        before = &previous;
+    }
+    units = share_units(&s, weights, p->layout->units);
+    store_state(p, s.rows, units, b->dh, b->dinitial[0]);
+    if (has_cell(p)) store_state(p, s.rows, units, b->dc, b->dinitial[1]);
+}

@@ -1,0 +1,239 @@
+/*
+ * A vector of LANES floats and its few operations, for the instruction set this file is compiled for. TILE_ROWS is how
+ * many rows of PANEL_VECTORS accumulators its registers hold beside what feeds them.
+ *
+ * The including file defines CYLSTM_ISA_AVX512, CYLSTM_ISA_AVX2 or CYLSTM_ISA_GENERIC. Each operation rounds once;
+ * the sets with FMA give the same bits. The generic one multiplies, then adds.
+ */
+#ifndef CYLSTM_SIMD_H
+#define CYLSTM_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __FAST_MATH__
+#error "cylstm promises bits: compile without -ffast-math"
+#endif
+
+#if defined(_MSC_VER)
+#define ALWAYS_INLINE static __forceinline
+#else
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#endif
+
+#if defined(CYLSTM_ISA_AVX512)
+
+#ifndef __AVX512F__
+#error "compile this file with -mavx512f"
+#endif
+#include <immintrin.h>
+
+#define LANES 16
+#define TILE_ROWS 6
+typedef __m512 vec;
+
+ALWAYS_INLINE vec vec_load(const float *p) { return _mm512_loadu_ps(p); }
+ALWAYS_INLINE void vec_store(float *p, vec a) { _mm512_storeu_ps(p, a); }
+ALWAYS_INLINE vec vec_set1(float a) { return _mm512_set1_ps(a); }
+ALWAYS_INLINE vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+ALWAYS_INLINE vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
+ALWAYS_INLINE vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
+ALWAYS_INLINE vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+ALWAYS_INLINE vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
+ALWAYS_INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
+ALWAYS_INLINE vec vec_shift_exponent(vec a)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+}
+ALWAYS_INLINE vec vec_add_bits(vec a, vec b)
+{
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+ALWAYS_INLINE vec vec_and_bits(vec a, vec b)
+{
+    return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+ALWAYS_INLINE vec vec_or_bits(vec a, vec b)
+{
+    return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), a);
+}
+
+#elif defined(CYLSTM_ISA_AVX2)
+
+#if !defined(__AVX2__) || !(defined(__FMA__) || defined(_MSC_VER))
+#error "compile this file with -mavx2 -mfma"
+#endif
+#include <immintrin.h>
+
+#define LANES 8
+#define TILE_ROWS 3
+typedef __m256 vec;
+
+ALWAYS_INLINE vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
+ALWAYS_INLINE void vec_store(float *p, vec a) { _mm256_storeu_ps(p, a); }
+ALWAYS_INLINE vec vec_set1(float a) { return _mm256_set1_ps(a); }
+ALWAYS_INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+ALWAYS_INLINE vec vec_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
+ALWAYS_INLINE vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
+ALWAYS_INLINE vec vec_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+ALWAYS_INLINE vec vec_min(vec a, vec b) { return _mm256_min_ps(a, b); }
+ALWAYS_INLINE vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+ALWAYS_INLINE vec vec_shift_exponent(vec a)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
+ALWAYS_INLINE vec vec_add_bits(vec a, vec b)
+{
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+ALWAYS_INLINE vec vec_and_bits(vec a, vec b) { return _mm256_and_ps(a, b); }
+ALWAYS_INLINE vec vec_or_bits(vec a, vec b) { return _mm256_or_ps(a, b); }
+ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(condition, _mm256_setzero_ps(), _CMP_GT_OQ), a);
+}
+
+#elif defined(CYLSTM_ISA_GENERIC)
+
+#define LANES 4
+#define TILE_ROWS 2
+typedef struct vec {
+    float v[LANES];
+} vec;
+
+#define EACH_LANE for (int i = 0; i < LANES; i++)
+
+ALWAYS_INLINE vec vec_load(const float *p)
+{
+    vec a;
+    memcpy(a.v, p, sizeof a.v);
+    return a;
+}
+ALWAYS_INLINE void vec_store(float *p, vec a) { memcpy(p, a.v, sizeof a.v); }
+ALWAYS_INLINE vec vec_set1(float a)
+{
+    vec r;
+    EACH_LANE r.v[i] = a;
+    return r;
+}
+ALWAYS_INLINE vec vec_add(vec a, vec b)
+{
+    EACH_LANE a.v[i] += b.v[i];
+    return a;
+}
+ALWAYS_INLINE vec vec_sub(vec a, vec b)
+{
+    EACH_LANE a.v[i] -= b.v[i];
+    return a;
+}
+ALWAYS_INLINE vec vec_mul(vec a, vec b)
+{
+    EACH_LANE a.v[i] *= b.v[i];
+    return a;
+}
+ALWAYS_INLINE vec vec_div(vec a, vec b)
+{
+    EACH_LANE a.v[i] /= b.v[i];
+    return a;
+}
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return vec_add(vec_mul(a, b), c); }
+/* Like minps and maxps: the second operand where either is NaN. */
+ALWAYS_INLINE vec vec_min(vec a, vec b)
+{
+    EACH_LANE a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+ALWAYS_INLINE vec vec_max(vec a, vec b)
+{
+    EACH_LANE a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+
+typedef struct bits {
+    uint32_t v[LANES];
+} bits;
+ALWAYS_INLINE bits vec_to_bits(vec a)
+{
+    bits b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+ALWAYS_INLINE vec vec_from_bits(bits b)
+{
+    vec a;
+    memcpy(&a, &b, sizeof a);
+    return a;
+}
+ALWAYS_INLINE vec vec_shift_exponent(vec a)
+{
+    bits b = vec_to_bits(a);
+    EACH_LANE b.v[i] <<= 23;
+    return vec_from_bits(b);
+}
+ALWAYS_INLINE vec vec_add_bits(vec a, vec c)
+{
+    bits b = vec_to_bits(a), d = vec_to_bits(c);
+    EACH_LANE b.v[i] += d.v[i];
+    return vec_from_bits(b);
+}
+ALWAYS_INLINE vec vec_and_bits(vec a, vec c)
+{
+    bits b = vec_to_bits(a), d = vec_to_bits(c);
+    EACH_LANE b.v[i] &= d.v[i];
+    return vec_from_bits(b);
+}
+ALWAYS_INLINE vec vec_or_bits(vec a, vec c)
+{
+    bits b = vec_to_bits(a), d = vec_to_bits(c);
+    EACH_LANE b.v[i] |= d.v[i];
+    return vec_from_bits(b);
+}
+ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
+{
+    EACH_LANE a.v[i] = condition.v[i] > 0.0f ? a.v[i] : 0.0f;
+    return a;
+}
+#undef EACH_LANE
+
+#else
+#error "define CYLSTM_ISA_AVX512, CYLSTM_ISA_AVX2 or CYLSTM_ISA_GENERIC before including simd.h"
+#endif
+
+/* The first `count` of LANES floats: where a row ends inside a vector. */
+ALWAYS_INLINE vec vec_load_part(const float *p, int64_t count)
+{
+    float lanes[LANES] = {0};
+    memcpy(lanes, p, (size_t)count * sizeof(float));
+    return vec_load(lanes);
+}
+
+ALWAYS_INLINE void vec_store_part(float *p, vec a, int64_t count)
+{
+    float lanes[LANES];
+    vec_store(lanes, a);
+    memcpy(p, lanes, (size_t)count * sizeof(float));
+}
+
+/* `count` floats remain in the row: all of a vector, part of one, or none. */
+ALWAYS_INLINE vec vec_load_upto(const float *p, int64_t count)
+{
+    if (count >= LANES) return vec_load(p);
+    return count > 0 ? vec_load_part(p, count) : vec_set1(0.0f);
+}
+
+ALWAYS_INLINE void vec_store_upto(float *p, vec a, int64_t count)
+{
+    if (count >= LANES) {
+        vec_store(p, a);
+    } else if (count > 0) {
+        vec_store_part(p, a, count);
+    }
+}
+
+#endif

@@ -1,0 +1,103 @@
+#include "weights.h"
+
+static void place_panels(panels *p, int lanes, arena *a)
+{
+    p->data = cylstm_arena_floats(a, cylstm_panels_size(p, lanes));
+}
+
+static linear gate_linear(const layout *l, int64_t inputs, arena *forward, arena *backward)
+{
+    linear m = {.outputs = cylstm_layout_gate_axis(l), .inputs = inputs};
+    m.forward = cylstm_layout_gate_panels(l, inputs);
+    m.backward = cylstm_layout_plain_panels(inputs, l->gate_width, l->lanes);
+    place_panels(&m.forward, l->lanes, forward);
+    if (backward != NULL) place_panels(&m.backward, l->lanes, backward);
+    return m;
+}
+
+static void place_layer(recurrent_weights *r, const layout *l, const float *parameters, arena *forward, arena *backward)
+{
+    r->input = gate_linear(l, r->offsets.input_size, forward, backward);
+    r->recurrent = gate_linear(l, l->recurrent_width, forward, backward);
+    r->bias = cylstm_arena_floats(forward, l->gate_width);
+    if (parameters == NULL) return;
+    r->input.bias = r->bias;
+    r->input.weight = parameters + r->offsets.weight_ih;
+    r->recurrent.weight = parameters + r->offsets.weight_hh;
+}
+
+static void place_head(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
+{
+    const int64_t outputs = l->config.output_size;
+    if (outputs == 0) return;
+    w->head = (linear){.outputs = cylstm_layout_plain_axis(outputs, l->lanes), .inputs = l->width};
+    w->head.forward = cylstm_layout_plain_panels(outputs, l->width, l->lanes);
+    w->head.backward = cylstm_layout_plain_panels(l->width, l->head_width, l->lanes);
+    place_panels(&w->head.forward, l->lanes, forward);
+    if (backward != NULL) place_panels(&w->head.backward, l->lanes, backward);
+    w->head_bias = cylstm_arena_floats(forward, l->head_width);
+    if (parameters == NULL) return;
+    w->head.bias = w->head_bias;
+    w->head.weight = parameters + cylstm_layout_head(l);
+}
+
+void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
+{
+    const int64_t count = l->config.num_layers * l->directions;
+    *w = (weights){.parameters = parameters};
+    w->layers = cylstm_arena_take(forward, count, sizeof(recurrent_weights));
+    for (int64_t i = 0; i < count; i++) {
+        recurrent_weights counted, *r = w->layers == NULL ? &counted : &w->layers[i];
+        *r = (recurrent_weights){.offsets = cylstm_layout_layer(l, i / l->directions, (int)(i % l->directions))};
+        place_layer(r, l, parameters, forward, backward);
+    }
+    place_head(w, l, parameters, forward, backward);
+}
+
+/* Columns of the panels are outputs, k the inputs: W^T of the row-major W (outputs, inputs). */
+static void pack_forward(const linear *m, int lanes)
+{
+    const axis inputs = {.segments = 1, .padded = m->inputs, .valid = m->inputs};
+    cylstm_pack(&m->forward, (range){0, m->forward.count}, lanes, m->weight, inputs, 1, m->outputs, m->inputs);
+}
+
+/* Columns of the panels are inputs, k the outputs. */
+static void pack_backward(const linear *m, int lanes)
+{
+    cylstm_pack(&m->backward, (range){0, m->backward.count}, lanes, m->weight, m->outputs, m->inputs,
+                cylstm_layout_plain_axis(m->inputs, lanes), 1);
+}
+
+/* The recurrent layers' two biases enter one sum: b_ih + b_hh, gate after gate, padded. */
+static void pack_bias(const recurrent_weights *r, const layout *l, const float *parameters)
+{
+    const axis a = r->input.outputs;
+    for (int64_t i = 0; i < l->gate_width; i++) r->bias[i] = 0.0f;
+    if (r->offsets.bias_ih < 0) return;
+    for (int64_t s = 0; s < a.segments; s++) {
+        const float *ih = parameters + r->offsets.bias_ih + s * a.valid, *hh = parameters + r->offsets.bias_hh + s * a.valid;
+        for (int64_t u = 0; u < a.valid; u++) r->bias[s * a.padded + u] = ih[u] + hh[u];
+    }
+}
+
+void cylstm_weights_pack_forward(const weights *w, const layout *l)
+{
+    for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
+        pack_forward(&w->layers[i].input, l->lanes);
+        pack_forward(&w->layers[i].recurrent, l->lanes);
+        pack_bias(&w->layers[i], l, w->parameters);
+    }
+    if (l->config.output_size == 0) return;
+    pack_forward(&w->head, l->lanes);
+    const float *bias = w->head.weight + l->config.output_size * l->width;
+    for (int64_t n = 0; n < l->head_width; n++) w->head_bias[n] = n < l->config.output_size ? bias[n] : 0.0f;
+}
+
+void cylstm_weights_pack_backward(const weights *w, const layout *l)
+{
+    for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
+        pack_backward(&w->layers[i].input, l->lanes);
+        pack_backward(&w->layers[i].recurrent, l->lanes);
+    }
+    if (l->config.output_size > 0) pack_backward(&w->head, l->lanes);
+}

@@ -1,0 +1,33 @@
+/*
+ * One version of a network's weights, ready for the kernels: views of the parameter vector beside its packed copies.
+ *
+ * Constant while any call runs. The forward copies are what inference reads; the backward ones only training needs.
+ */
+#ifndef CYLSTM_WEIGHTS_H
+#define CYLSTM_WEIGHTS_H
+
+#include "linear.h"
+
+typedef struct recurrent_weights { /* one layer, one direction */
+    linear input;     /* W_ih, with b_ih + b_hh as its bias */
+    linear recurrent; /* W_hh */
+    float *bias;      /* where input.bias is packed */
+    layer_offsets offsets;
+} recurrent_weights;
+
+typedef struct weights {
+    const float *parameters; /* the flat vector */
+    recurrent_weights *layers; /* [layer * D + direction] */
+    linear head;
+    float *head_bias;
+} weights;
+
+/* Places the tables and forward copies in one arena and the backward copies in another (NULL: none, for inference
+ * alone). Both only count while their base is NULL. */
+void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward);
+
+/* Brings the copies up to date with the parameters. */
+void cylstm_weights_pack_forward(const weights *w, const layout *l);
+void cylstm_weights_pack_backward(const weights *w, const layout *l);
+
+#endif

@@ -1,0 +1,230 @@
+"""The benchmarks: a tiny run of the whole, and the parts that its figures rest on."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import measure
+from benchmarks.agreement import agreeing_tasks, disagreement
+from benchmarks.bounds import GEMM_FLOPS, READS, bound_seconds
+from benchmarks.cells import EXTENDED, GRID, INFERENCE, TRAINING, TRAINING_DX, Cell
+from benchmarks.characters import make_characters
+from benchmarks.footprint import dependencies
+from benchmarks.grid import Row, build
+from benchmarks.machine import describe
+from benchmarks.measure import Timing, time_in_turns
+from benchmarks.peers import OURS, PEERS, find_peers
+from benchmarks.peers.base import NotOfferedError, Peer, Task
+from benchmarks.problem import make_problem
+from benchmarks.report import entry, mean_ratio, preamble
+
+ROOT = Path(__file__).parents[1]
+SMALL = Cell("grid", batch=2, steps=3, inputs=4, hidden=5)
+RAGGED = Cell("grid", batch=3, steps=7, inputs=4, hidden=8, shortest=2)
+DEEP = Cell("grid", batch=2, steps=5, inputs=3, hidden=4, layers=2, bidirectional=True)
+STREAM = Cell("grid", batch=1, steps=6, inputs=4, hidden=8, streams=1)
+STREAMS = Cell("grid", batch=1, steps=6, inputs=4, hidden=8, streams=3)
+
+
+def run_benchmarks(*arguments):
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def timing(seconds):
+    return Timing(seconds, seconds, seconds, samples=1, calls_per_sample=1)
+
+
+def row(cell, **seconds):
+    return Row(cell, INFERENCE, {k: timing(s) for k, s in seconds.items()}, {}, 1.0, 1.0)
+
+
+# --- a run ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("what", "works"), [
+    ("inference", ["inference"]),
+    ("training", ["training", "training with dx"]),
+])  # fmt: skip
+def test_a_run_prints_a_table_and_writes_json(tmp_path, what, works):
+    file = tmp_path / "results.json"
+    done = run_benchmarks(what, "--cells", "B4 *", "--repeat", "2", "--peers", "", "--threads", "1",
+                          "--json", str(file))  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stdout.count("B4 T30 I24 H48 bidirectional") == len(works)
+    document = json.loads(file.read_text())
+    assert document["machine"]["threads"] == 1
+    assert {"cpu", "cores", "date", "python", "versions", "blas"} <= document["machine"].keys()
+    for work in works:
+        [measured] = document[work]["rows"]
+        ours = measured["results"][OURS]
+        assert 0 < ours["first_quartile"] <= ours["median"] <= ours["third_quartile"]
+        assert ours["samples"] == 2
+        assert ours["us_per_step"] == pytest.approx(ours["median"] / 30 * 1e6)
+        assert ours["gflops"] == pytest.approx(measured["flops_per_call"] / ours["median"] / 1e9)
+        assert measured["sgemm_gflops"] > 0
+        assert measured["bound_us_per_step"] > 0
+        assert measured["ratio"] is None  # no peer took part
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--cells", "B7 nothing"],
+    ["--peers", "abacus"],
+    ["--threads", "100000"],
+    ["--repeat", "0"],
+])  # fmt: skip
+def test_bad_arguments_are_named(arguments):
+    done = run_benchmarks(*arguments)
+    assert done.returncode == 2
+    assert arguments[0].strip("-") in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_absent_libraries_are_said_to_be_absent(monkeypatch):
+    monkeypatch.delitem(sys.modules, "benchmarks.peers.jax", raising=False)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    present, absent = find_peers([OURS, "jax"])
+    assert list(present) == [OURS]
+    assert "jax absent: import of jax" in preamble(describe(1), absent)
+
+
+# --- the same work -------------------------------------------------------------------------------
+
+
+CASES = [(INFERENCE, cell) for cell in (SMALL, RAGGED, DEEP, STREAM, STREAMS)]
+CASES += [(work, cell) for work in (TRAINING, TRAINING_DX) for cell in (SMALL, RAGGED, DEEP)]
+
+
+@pytest.mark.parametrize("name", [name for name in PEERS if name != OURS])
+@pytest.mark.parametrize(("work", "cell"), CASES, ids=lambda case: case.name)
+def test_peers_agree_with_cylstm(name, work, cell):
+    peers, absent = find_peers([OURS, name])
+    if name in absent:
+        pytest.skip(absent[name])
+    problem = make_problem(cell)
+    tasks, notes = agreeing_tasks(peers, lambda peer: build(peer, problem, work, threads=1))
+    assert [*tasks, *(peer for peer, note in notes.items() if note == "-")] == [OURS, name], notes
+    for task in tasks.values():
+        task.run()
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+def test_torch_trains_the_same_character_model():
+    peers, _ = find_peers([OURS, "torch"])
+    problem = make_characters()
+    tasks, notes = agreeing_tasks(peers, lambda peer: peer.characters(problem, threads=1))
+    assert list(tasks) == [OURS, "torch"], notes
+
+
+def outputs_like(**changed):
+    rng = np.random.default_rng(0)
+    names = ("loss", "gradient weight_hh_l0", "update weight_hh_l0", "dx")
+    return {name: rng.standard_normal((4, 5)) for name in names} | changed
+
+
+@pytest.mark.parametrize(("name", "change", "message"), [
+    ("dx", lambda a: a * 1.01, "dx differs by 1.0e-02"),
+    ("loss", lambda a: a + 1e-3, "loss differs"),
+    ("loss", lambda a: a * np.nan, "loss differs by nan"),
+    ("gradient weight_hh_l0", lambda a: a + np.eye(4, 5) / 10, "gradient weight_hh_l0 differs"),
+    ("update weight_hh_l0", np.zeros_like, "update weight_hh_l0 differs by 1.0e+00"),
+    ("dx", lambda a: a[1:], "dx has shape (3, 5), not (4, 5)"),
+])  # fmt: skip
+def test_a_difference_is_found(name, change, message):
+    reference = outputs_like()
+    assert disagreement(outputs_like(), reference) is None
+    changed = outputs_like(**{name: change(reference[name])})
+    assert disagreement(changed, reference).startswith(message)
+
+
+def test_a_missing_output_is_found():
+    reference = outputs_like()
+    assert disagreement({k: v for k, v in reference.items() if k != "dx"}, reference) == "no dx"
+
+
+def test_only_libraries_that_agree_are_timed():
+    def give(value):
+        return Task(lambda: None, lambda: {"y": np.full(3, value)})
+
+    def fail():
+        raise RuntimeError("out of order")
+
+    def refuse():
+        raise NotOfferedError
+
+    builders = {
+        OURS: lambda: give(1.0),
+        "good": lambda: give(1.0 + 1e-6),
+        "hasty": lambda: give(1.01),
+        "broken": fail,
+        "other": refuse,
+    }
+    peers = {name: Peer() for name in builders}
+    by_peer = {peer: builders[name] for name, peer in peers.items()}
+    tasks, notes = agreeing_tasks(peers, lambda peer: by_peer[peer]())
+    assert list(tasks) == [OURS, "good"]
+    assert notes["hasty"].startswith("wrong: y differs by 1.0e-02")
+    assert notes["broken"] == "failed: RuntimeError: out of order"
+    assert notes["other"] == "-"
+
+
+# --- what the figures mean -----------------------------------------------------------------------
+
+
+def test_libraries_take_turns(monkeypatch):
+    for name in ("SAMPLE_SECONDS", "WARM_SECONDS", "SETTLE_SECONDS"):
+        monkeypatch.setattr(measure, name, 0.0)
+    seen = []
+    timings = time_in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 3)
+    turns = [name for name, before in zip(seen, ["", *seen], strict=False) if name != before]
+    assert turns == ["a", "b"] * 4  # the first turn finds how many calls a sample takes
+    assert timings["a"].samples == timings["b"].samples == 3
+
+
+def test_a_timing_is_the_median_and_quartiles_of_its_samples():
+    assert measure.summarise([5.0, 1.0, 4.0, 2.0, 3.0], 7) == Timing(3.0, 2.0, 4.0, 5, 7)
+
+
+def test_flops_are_counted_by_hand():
+    # 6 rows, 20 gate outputs, 9 inputs of each: x (4) and h (5); a multiplication and an addition.
+    forward = 6 * 20 * 9 * 2
+    assert SMALL.flops(INFERENCE) == forward
+    assert SMALL.flops(TRAINING_DX) == 3 * forward
+    assert SMALL.flops(TRAINING) == 3 * forward - 6 * 20 * 4 * 2
+    # Two directions; the second layer reads both directions of the first.
+    assert DEEP.flops(INFERENCE) == 2 * 10 * 16 * (3 + 4 + 8 + 4) * 2
+    assert RAGGED.lengths == [7, 4, 2]
+    assert RAGGED.flops(INFERENCE) == (7 + 4 + 2) * 32 * (4 + 8) * 2
+    assert STREAMS.flops(INFERENCE) == 3 * STREAM.flops(INFERENCE)
+
+
+def test_the_bound_is_the_slower_of_computing_and_reading():
+    cell = Cell("grid", 1, 10, 4, 8)
+    fast, slow = timing(1e-9), timing(1.0)
+    compute = cell.flops(INFERENCE) / GEMM_FLOPS
+    assert bound_seconds(cell, INFERENCE, {"sgemm": slow}) == pytest.approx(compute)
+    reading = {"sgemm": fast, "read": slow}
+    assert bound_seconds(cell, INFERENCE, reading) == pytest.approx(10 / READS)
+    assert bound_seconds(cell, TRAINING, reading) == pytest.approx(2 * 10 / READS)
+    assert bound_seconds(cell, INFERENCE, {"sgemm": slow, "read": fast}) == pytest.approx(compute)
+
+
+def test_the_ratio_is_to_the_best_peer_and_the_mean_over_the_grid_alone():
+    first = row(GRID[0], cylstm=1.0, torch=8.0, jax=4.0)
+    second = row(GRID[1], cylstm=4.0, torch=4.0)
+    other = row(EXTENDED[0], cylstm=1.0, torch=100.0)
+    assert (first.best_peer, first.ratio) == ("jax", 4.0)
+    assert entry(first, "jax") == "4e+06*"
+    assert mean_ratio([first, second, other]) == (pytest.approx(2.0), 2)
+    assert row(GRID[0], torch=1.0).ratio is None
+    assert mean_ratio([other]) == (None, 0)
+
+
+def test_dependencies_are_followed():
+    assert {"numpy", "scipy"} <= dependencies("scipy")
+    assert "numpy" not in dependencies("packaging")

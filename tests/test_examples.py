@@ -1,0 +1,98 @@
+"""The examples run and show what they are for."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load_example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- the adding problem --------------------------------------------------------------------------
+
+
+def test_adding_problem_draws_what_its_definition_says():
+    x, y = load_example("adding_problem").draw(np.random.default_rng(0), 5000, 20)
+    numbers, marked = x[..., 0], x[..., 1]
+    assert x.shape == (20, 5000, 2) and x.dtype == np.float32
+    assert (marked.sum(axis=0) == 2).all() and set(np.unique(marked)) == {0, 1}
+    np.testing.assert_allclose((numbers * marked).sum(axis=0), y, rtol=1e-6)
+    assert y.var() == pytest.approx(1 / 6, rel=0.1)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+def test_gradient_norms_are_those_of_finite_differences(cell):
+    """The norm k steps back is that of d(score) / d(state), by the float64 reference."""
+    import reference
+
+    import cylstm
+
+    example = load_example("adding_problem")
+    model = cylstm.SequenceModel(
+        task="regression",
+        cell=cell,
+        input_size=2,
+        hidden_size=3,
+        pooling="last",
+        output_size=1,
+        seed=0,
+    )
+    x, _ = example.draw(np.random.default_rng(0), 1, 6)
+    norms = example.gradient_norms(model, x)
+    form = reference.Model(
+        reference.Stack("lstm" if cell == "lstm" else "rnn_tanh", 3, prefix="recurrent."), "last"
+    )
+    parameters = {name: reference.exact(value) for name, value in model.parameters.items()}
+    for back, norm in enumerate(norms):
+        start = len(x) - back
+        zeros = reference.zero_state(form.stack, 1)
+        _, state, _ = reference.model_forward(form, parameters, x[:start], zeros, [start])
+
+        def score(state=state, start=start, back=back):
+            return reference.model_forward(form, parameters, x[start:], state, [back])[0].item()
+
+        slopes = [reference.finite_difference(score, part) for part in state]
+        assert norm == pytest.approx(np.linalg.norm(slopes), rel=1e-4)
+
+
+def test_adding_problem_in_short(tmp_path, capsys):
+    pytest.importorskip("matplotlib").use("Agg")
+    path = tmp_path / "norms.png"
+    arguments = ["--length", "10", "--hidden-size", "24", "--batch-size", "32", "--goal", "0.02"]
+    results = load_example("adding_problem").main([*arguments, "--plot", str(path)])
+    assert results["LSTM"].error < 0.02
+    assert len(results["LSTM"].after) == len(results["RNN"].after) == 10
+    assert path.stat().st_size > 0
+    assert "gradient norm that reaches each step back" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_adding_problem_is_solved_by_the_lstm_alone():
+    results = load_example("adding_problem").main([])
+    assert results["LSTM"].error < 0.01 and results["LSTM"].steps <= 3000
+    assert results["RNN"].error == pytest.approx(1 / 6, rel=0.1)
+    assert results["LSTM"].after[-1] > 100 * results["RNN"].after[-1]
+
+
+# --- JapaneseVowels ------------------------------------------------------------------------------
+
+
+def test_japanese_vowels_in_short(tmp_path, capsys):
+    pytest.importorskip("aeon")
+    pytest.importorskip("matplotlib").use("Agg")
+    path = tmp_path / "gates.png"
+    accuracy = load_example("japanese_vowels").main(["--epochs", "15", "--plot", str(path)])
+    assert accuracy > 0.9
+    assert path.stat().st_size > 0
+    assert f"{accuracy:.3f}" in capsys.readouterr().out

@@ -1,0 +1,299 @@
+"""The same sequence gives the same bits, however it is run: the table of promises, cell by cell.
+
+The table has two columns: the library's own kernels (reproducible=True, and streaming) and the
+default, which gives large products to sgemm. Where the default promises closeness instead of bits,
+its tests say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import cylstm
+
+CALLERS = 8
+CHILD_SECONDS = 120
+
+
+class Problem:
+    """A layer with its input: infer and learn give all that comes out, as a list of arrays."""
+
+    def __init__(self, layer: cylstm.LSTM | cylstm.RNN, steps: int, batch: int) -> None:
+        rng = np.random.default_rng(steps)
+        self.layer = layer
+        self.x = rng.normal(size=(steps, batch, layer.input_size)).astype(np.float32)
+        self.lengths = rng.integers(1, steps + 1, size=batch)
+        self.lengths[0] = steps
+        y, _ = layer(self.x)
+        self.dy = rng.normal(size=y.shape).astype(np.float32)
+
+    def infer(self, **options) -> list[np.ndarray]:
+        y, state = self.layer(self.x, lengths=self.lengths, **options)
+        return [y, *as_tuple(state)]
+
+    def learn(self) -> list[np.ndarray]:
+        y, state, tape = self.layer.record(self.x, lengths=self.lengths)
+        return [y, *as_tuple(state), *self.backward(tape)]
+
+    def backward(self, tape) -> list[np.ndarray]:
+        grads = {name: np.zeros_like(value) for name, value in self.layer.grads.items()}
+        dx, dstate = self.layer.backward(tape, self.dy, grads=grads)
+        return [dx, *as_tuple(dstate), *grads.values()]
+
+    def everything(self) -> list[np.ndarray]:
+        return [*self.infer(reproducible=True), *self.infer(), *self.learn()]
+
+
+def as_tuple(state) -> tuple[np.ndarray, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "small": lambda: Problem(cylstm.LSTM(3, 5, seed=1), steps=7, batch=3),
+    "deep": lambda: Problem(cylstm.LSTM(17, 19, 3, bidirectional=True, seed=2), steps=12, batch=9),
+    "large": lambda: Problem(cylstm.LSTM(130, 129, seed=3), steps=50, batch=17),
+    "rnn": lambda: Problem(cylstm.RNN(65, 66, 2, bidirectional=True, seed=4), steps=20, batch=18),
+}
+every_problem = pytest.mark.parametrize("make", PROBLEMS.values(), ids=PROBLEMS)
+both_columns = pytest.mark.parametrize("reproducible", [True, False], ids=["kernels", "default"])
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Names the bits of some arrays."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def assert_as_promised(ours: np.ndarray, expected: np.ndarray, reproducible: bool) -> None:
+    """The same bits by the library's kernels, within 1e-6 of the largest value by default."""
+    if reproducible:
+        np.testing.assert_array_equal(ours, expected)
+    else:
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+# --- on 1 or n threads, after fork, beside other callers -----------------------------------------
+
+
+@every_problem
+@both_columns
+def test_any_number_of_threads_infers_the_same(make, reproducible):
+    problem = make()
+    bits = {digest(problem.infer(reproducible=reproducible, num_threads=n)) for n in (1, 2, 3)}
+    assert len(bits) == 1
+
+
+@every_problem
+def test_any_number_of_threads_learns_the_same(make, restore_num_threads):
+    problem, bits = make(), set()
+    for threads in (1, 2, 3):
+        cylstm.set_num_threads(threads)
+        bits.add(digest(problem.learn()))
+    assert len(bits) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@every_problem
+def test_a_forked_child_computes_the_same(make, restore_num_threads):
+    cylstm.set_num_threads(2)
+    problem = make()
+    expected = digest(problem.everything())
+    assert in_forked_child(lambda: digest(problem.everything())) == expected
+
+
+def in_forked_child(function: Callable[[], str]) -> str:
+    """What function returns in a child of this process, which is killed if it takes too long."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, function().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        ready, _, _ = select.select([reader], [], [], CHILD_SECONDS)
+        assert ready, f"the child gave no answer in {CHILD_SECONDS} s"
+        return os.read(reader, 1000).decode()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+
+
+def at_once(function: Callable[[], str]) -> list[str]:
+    """What 8 threads get that call function at the same time, three times each."""
+    start = threading.Barrier(CALLERS)
+
+    def call() -> list[str]:
+        start.wait()
+        return [function() for _ in range(3)]
+
+    with ThreadPoolExecutor(CALLERS) as pool:
+        futures = [pool.submit(call) for _ in range(CALLERS)]
+        return [result for future in futures for result in future.result()]
+
+
+@every_problem
+@both_columns
+def test_concurrent_callers_infer_what_one_does(make, reproducible):
+    problem = make()
+    expected = digest(problem.infer(reproducible=reproducible))
+    assert set(at_once(lambda: digest(problem.infer(reproducible=reproducible)))) == {expected}
+
+
+@every_problem
+def test_concurrent_callers_with_their_own_grads_learn_what_one_does(make):
+    problem = make()
+    expected = digest(problem.learn())
+    assert set(at_once(lambda: digest(problem.learn()))) == {expected}
+
+
+@every_problem
+def test_concurrent_backward_calls_can_share_a_tape(make):
+    problem = make()
+    _, _, tape = problem.layer.record(problem.x, lengths=problem.lengths)
+    expected = digest(problem.backward(tape))
+    assert set(at_once(lambda: digest(problem.backward(tape)))) == {expected}
+
+
+# --- recomputed ----------------------------------------------------------------------------------
+
+
+@every_problem
+def test_computing_again_gives_the_same(make):
+    problem, again = make(), make()
+    again.layer.load_state_dict(problem.layer.state_dict())
+    bits = {digest(p.everything()) for p in (problem, problem, again)}
+    assert len(bits) == 1
+
+
+# --- alone or in any batch, with any padding -----------------------------------------------------
+
+
+@every_problem
+@both_columns
+def test_a_sequence_alone_gives_what_it_does_in_a_batch(make, reproducible):
+    problem = make()
+    y, *state = problem.infer(reproducible=reproducible)
+    for b, length in enumerate(problem.lengths):
+        alone, alone_state = problem.layer(problem.x[:length, b], reproducible=reproducible)
+        assert_as_promised(y[:length, b], alone, reproducible)
+        for part, alone_part in zip(state, as_tuple(alone_state), strict=True):
+            assert_as_promised(part[:, b], alone_part, reproducible)
+
+
+@every_problem
+@both_columns
+def test_a_batch_gives_what_its_halves_do(make, reproducible):
+    problem = make()
+    y, *_ = problem.infer(reproducible=reproducible)
+    for part in (slice(None, 2), slice(2, None)):
+        steps = problem.lengths[part].max()
+        half, _ = problem.layer(
+            problem.x[:steps, part], lengths=problem.lengths[part], reproducible=reproducible
+        )
+        assert_as_promised(y[:steps, part], half, reproducible)
+
+
+@every_problem
+@pytest.mark.parametrize("garbage", [1e30, np.inf, np.nan])
+def test_what_stands_in_the_padding_changes_nothing(make, garbage):
+    problem = make()
+    expected = digest(problem.everything())
+    padding = np.arange(len(problem.x))[:, None] >= problem.lengths
+    problem.x[padding] = garbage
+    problem.dy[padding] = garbage
+    assert digest(problem.everything()) == expected
+
+
+# --- streamed step by step or run at once --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: cylstm.LSTM(3, 5, seed=1),
+        lambda: cylstm.LSTM(64, 70, 2, seed=2),
+        lambda: cylstm.RNN(65, 129, seed=3),
+    ],
+    ids=["small", "deep", "rnn"],
+)
+@pytest.mark.parametrize("batch", [1, 9])
+@both_columns
+def test_streaming_gives_what_one_run_does(make, batch, reproducible):
+    layer = make()
+    x = np.random.default_rng(0).normal(size=(30, batch, layer.input_size)).astype(np.float32)
+    y, state = layer(x, reproducible=reproducible)
+    stream = layer.stream(batch_size=batch)
+    streamed = np.stack([stream.step(x_t) for x_t in x])
+    assert_as_promised(streamed, y, reproducible)
+    for part, whole in zip(as_tuple(stream.state), as_tuple(state), strict=True):
+        assert_as_promised(part, whole, reproducible)
+
+
+@both_columns
+def test_a_run_in_two_pieces_gives_what_one_run_does(reproducible):
+    layer = cylstm.LSTM(64, 70, 2, seed=2)
+    x = np.random.default_rng(0).normal(size=(30, 9, 64)).astype(np.float32)
+    y, _ = layer(x, reproducible=reproducible)
+    first, state = layer(x[:11], reproducible=reproducible)
+    second, _ = layer(x[11:], state, reproducible=reproducible)
+    assert_as_promised(np.concatenate([first, second]), y, reproducible)
+
+
+@pytest.mark.parametrize("pooling", [None, "last", "mean", "max"])
+def test_a_streamed_model_scores_what_one_run_does(pooling):
+    model = cylstm.SequenceModel(
+        task="classification",
+        input_size=5,
+        hidden_size=33,
+        num_layers=2,
+        pooling=pooling,
+        output_size=3,
+        seed=0,
+    )
+    x = np.random.default_rng(0).normal(size=(20, 2, 5)).astype(np.float32)
+    stream = model.stream(batch_size=2)
+    streamed = [stream.step(x_t) for x_t in x]
+    scores = model.scores(x, reproducible=True)
+    np.testing.assert_array_equal(streamed if pooling is None else streamed[-1], scores)
+
+
+# --- on every instruction set --------------------------------------------------------------------
+
+
+def run_with_isa(isa: str, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "CYLSTM_ISA": isa}
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=600
+    )
+
+
+def test_every_instruction_set_gives_the_same():
+    digests = {}
+    for isa in INSTRUCTION_SETS:
+        child = run_with_isa(isa, __file__)
+        assert child.returncode == 0, child.stderr
+        digests[isa] = child.stdout
+    assert len(set(digests.values())) == 1, digests
+
+
+def test_the_plain_fallback_keeps_all_other_promises():
+    child = run_with_isa("generic", "-m", "pytest", "-q", "-k", "not isa", __file__)
+    assert child.returncode == 0, child.stdout
+
+
+if __name__ == "__main__":
+    print(digest(array for make in PROBLEMS.values() for array in make().infer(reproducible=True)))

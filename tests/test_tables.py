@@ -1,0 +1,237 @@
+"""CSV tables: what is read is what is written, series in time order, columns as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pandas")
+
+from cylstm import tables  # noqa: E402
+from cylstm.tables import Column, Timeline, future_times, learn_columns, read_table  # noqa: E402
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a table from its text or bytes."""
+
+    def read_text(content, name="data.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_table(path)
+
+    return read_text
+
+
+SHOPS = """\
+day,shop,sales,sky
+2024-01-03,a,3,sun
+2024-01-01,a,1,rain
+2024-01-01,b,10,
+2024-01-02,a,,sun
+2024-01-02,b,20,rain
+"""
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_what_is_read_is_written(read, delimiter):
+    text = 'id,value,note\n007,1.50,"a ""quote"""\n008,NA,\n'.replace(",", delimiter)
+    table = read(text)
+    assert table.columns == ["id", "value", "note"]
+    assert table.to_bytes().decode() == text
+
+
+def test_byte_order_mark_is_not_part_of_the_first_name(read):
+    assert read(b"\xef\xbb\xbfa,b\n1,2\n").columns == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "data.csv: the file is empty"),
+        (b"a,b\n", "data.csv: no rows below the header"),
+        (b"a,b\n1,2,3\n4,5,6\n", "data.csv: not a table: rows have more cells than the header"),
+        (b"a,b\n1,2\n1,2,3\n", "data.csv: not a table: Expected 2 fields in line 3, saw 3"),
+        (b"a\nna\xefve\n", r"data.csv: not UTF-8 text \(byte 0xef at offset 4\)"),
+    ],
+)
+def test_files_that_are_no_tables(read, content, message):
+    with pytest.raises(ValueError, match=message):
+        read(content)
+
+
+def test_absent_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_table(tmp_path / "absent.csv")
+
+
+def test_short_rows_are_missing_cells(read):
+    assert read("a,b\n1\n2,3\n").missing("b").tolist() == [True, False]
+
+
+def test_without_pandas(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "cylstm\[csv\]"'):
+        read_table(tmp_path / "data.csv")
+
+
+# --- cells --------------------------------------------------------------------------------------
+
+
+def test_numbers_and_missing_cells(read):
+    table = read("x\n1\n 2.5 \nNA\n\"\"\nnull\n-3e2\n")
+    np.testing.assert_array_equal(table.numbers("x"), [1, 2.5, np.nan, np.nan, np.nan, -300])
+
+
+@pytest.mark.parametrize("cell", ["abc", "1,5", "inf", "-Infinity", "12h"])
+def test_text_where_numbers_should_be(read, cell):
+    with pytest.raises(ValueError, match=rf"column 'x', row 2: '{cell}' is not a number"):
+        read(f"x;y\n1;1\n{cell};1\n").numbers("x")
+
+
+def test_missing_column_lists_the_others(read):
+    with pytest.raises(ValueError, match="no column 'c', 'd'; it has a, b"):
+        read("a,b\n1,2\n").require(["a", "c", "d"])
+
+
+def test_new_columns_and_rows(read):
+    table = read("a,b\n1,x\n2,y\n")
+    wider = table.with_columns(np.array([1]), {"p": ["9"]})
+    longer = wider.with_rows({"p": ["8", "7"], "a": ["3", "4"]})
+    assert longer.to_bytes() == b"a,b,p\n1,x,\n2,y,9\n3,,8\n4,,7\n"
+    assert table.columns == ["a", "b"]
+    with pytest.raises(ValueError, match="there is a column 'a' already"):
+        table.with_columns(np.array([0]), {"a": ["1"]})
+
+
+# --- series -------------------------------------------------------------------------------------
+
+
+def test_timeline_sorts_each_series_by_time(read):
+    timeline = Timeline.of(read(SHOPS), "shop", "day")
+    assert timeline.rows.tolist() == [1, 3, 0, 2, 4]
+    assert timeline.start.tolist() == [0, 0, 0, 3, 3]
+    assert timeline.stop.tolist() == [3, 3, 3, 5, 5]
+    assert timeline.series == [("a", slice(0, 3)), ("b", slice(3, 5))]
+    assert timeline.repeats == 0
+
+
+def test_timeline_without_columns_is_the_file(read):
+    timeline = Timeline.of(read(SHOPS))
+    assert timeline.rows.tolist() == [0, 1, 2, 3, 4]
+    assert timeline.series == [("", slice(0, 5))]
+
+
+def test_timeline_sorts_numbers_as_numbers_and_counts_repeats(read):
+    timeline = Timeline.of(read("t,x\n10,1\n9,1\n100,1\n9,2\n"), time="t")
+    assert timeline.rows.tolist() == [1, 3, 0, 2]
+    assert timeline.repeats == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("t\n2024-01-01\nyesterday\n", "row 2: 'yesterday' is not a number or a date"),
+        ("t,x\n1,1\n2,1\n3,1\n,1\n", r"row 4: '' is not a number \(as the column's others are\)"),
+    ],
+)
+def test_times_that_are_none(read, text, message):
+    with pytest.raises(ValueError, match=message):
+        Timeline.of(read(text), time="t")
+
+
+def test_parts_cut_each_series_in_time(read):
+    table = read("g\n" + "a\n" * 10 + "b\n" * 5)
+    parts = Timeline.of(table, "g").parts(0.2, 0.3)
+    assert parts[:10].tolist() == [0] * 5 + [1] * 2 + [2] * 3
+    assert parts[10:].tolist() == [0] * 2 + [1] * 1 + [2] * 2
+
+
+def test_fill_forward_stays_in_its_series(read):
+    timeline = Timeline.of(read("g\na\na\na\nb\nb\nb\n"), "g")
+    values = np.array([np.nan, 1, np.nan, np.nan, 2, np.nan])
+    filled = timeline.fill_forward(values, np.isnan(values))
+    np.testing.assert_array_equal(filled, [np.nan, 1, 1, np.nan, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (["2024-01-01", "2024-02-01", "2024-03-01"], ["2024-04-01", "2024-05-01"]),
+        (["30/01/2024", "31/01/2024", "01/02/2024"], ["02/02/2024", "03/02/2024"]),
+        (["2024-01-01 00:00", "2024-01-01 00:10"], ["2024-01-01 00:20", "2024-01-01 00:30"]),
+        (["11/01/2024", "12/01/2024", "13/01/2024"], ["14/01/2024", "15/01/2024"]),
+        (["12/30/2023", "12/31/2023", "01/01/2024"], ["01/02/2024", "01/03/2024"]),
+        (["1700", "1701", "1702"], ["1703", "1704"]),
+        (["0.1", "0.2", "0.3"], ["0.4", "0.5"]),
+        (["2024-01-01"], ["", ""]),
+    ],
+)
+def test_future_times(read, times, expected):
+    table = read("t,x\n" + "".join(f"{time},1\n" for time in times))
+    assert future_times(table, "t", [np.arange(len(times))], 2) == expected
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+
+def learned(table, training=None, names=None, **options):
+    rows = np.ones(len(table), bool) if training is None else np.array(training, bool)
+    return learn_columns(table, rows, names, **options)
+
+
+def test_columns_are_learned_from_the_training_rows(read):
+    table = read("day,x,sky\n1,1,sun\n2,,rain\n3,2,sun\n4,6,rain\n5,100,snow\n")
+    columns, ignored = learned(table, [1, 1, 1, 1, 0], exclude=["day", None])
+    assert columns == [Column("x", fill=3.0), Column("sky", categories=("rain", "sun"))]
+    assert ignored == {}
+
+
+def test_numbers_are_carried_forward_then_the_mean(read):
+    table = read("g,x\na,\na,2\na,\nb,\nb,4\n")
+    timeline = Timeline.of(table, "g")
+    encoded = Column("x", fill=3.0).encode(table, timeline)
+    assert encoded.tolist() == [[3], [2], [2], [3], [4]]
+
+
+def test_categories_unknown_or_missing_are_zeros(read):
+    table = read("c,x\nred,1\nblue,1\ngreen,1\nNA,1\n")
+    column = Column("c", categories=("blue", "red"))
+    assert column.features == ["c=blue", "c=red"]
+    assert column.encode(table, Timeline.of(table)).tolist() == [[0, 1], [1, 0], [0, 0], [0, 0]]
+
+
+def test_columns_that_are_no_inputs(read):
+    rows = "".join(f"name{n},,{n % 2},{n}\n" for n in range(6))
+    table = read("key,empty,code,x\n" + rows)
+    columns, ignored = learned(table, exclude=["x"], categories=["code"])
+    assert columns == [Column("code", categories=("0", "1"))]
+    assert ignored == {
+        "key": "6 different texts in 6 rows",
+        "empty": "no value in the training part",
+    }
+    with pytest.raises(ValueError, match="column 'key' cannot be an input: 6 different texts"):
+        learned(table, names=["key"])
+    with pytest.raises(ValueError, match="no column 'z'"):
+        learned(table, names=["z"])
+    assert learned(table, names=["key"], categories=["key"])[0][0].categories == tuple(
+        f"name{n}" for n in range(6)
+    )
+
+
+def test_a_slip_in_a_numeric_column_is_not_a_category(read):
+    with pytest.raises(ValueError, match="column 'x', row 3: 'l2' is not a number"):
+        learned(read("x,y\n1,1\n2,1\nl2,1\n"))
+
+
+@pytest.mark.parametrize("column", [Column("x", fill=1 / 3), Column("c", categories=("a", "b"))])
+def test_columns_survive_a_model_file(column):
+    assert Column.from_dict(column.to_dict()) == column
+
+
+def test_looks_numeric_of_an_empty_column(read):
+    assert not read("x,y\n,1\n").looks_numeric("x")
+    assert tables.MISSING >= {"", "na", "nan"}

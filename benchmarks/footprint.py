@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, requires
+from pathlib import Path
 
 import numpy as np
 
@@ -59,7 +60,8 @@ def megabytes(names: Iterable[str]) -> float:
             files = distribution(name).files or []
         except PackageNotFoundError:
             continue
-        total += sum(path.stat().st_size for f in files if (path := f.locate()).is_file())
+        paths = [Path(str(file.locate())) for file in files]
+        total += sum(path.stat().st_size for path in paths if path.is_file())
     return total / 1e6
 
 
@@ -82,4 +84,4 @@ def required(name: str) -> list[str]:
     except PackageNotFoundError:
         return []
     plain = [line for line in lines if "extra ==" not in line]
-    return [re.match(r"[\w.-]+", line)[0].lower() for line in plain]
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in plain]

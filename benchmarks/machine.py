@@ -7,6 +7,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("cylstm", "numpy", "scipy", "torch", "onnxruntime", "openvino", "jax")
 STEERING = ("OMP_", "OPENBLAS_", "MKL_", "KMP_", "GOMP_", "XLA_", "CYLSTM_")
@@ -51,7 +52,7 @@ def available_cpus() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def describe(threads: int) -> dict[str, object]:
+def describe(threads: int) -> dict[str, Any]:
     """Everything about the machine and the software that bears on the figures."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

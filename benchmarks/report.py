@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import geometric_mean, median
+from typing import Any
 
 from benchmarks.footprint import LIBRARIES, Footprint
 from benchmarks.grid import Row
@@ -16,7 +17,7 @@ bound: the least time by the machine's speed at a 2048 x 2048 sgemm and, for B1,
 weights from a cache, both timed in the same rounds."""
 
 
-def preamble(machine: Mapping[str, object], absent: Mapping[str, str]) -> str:
+def preamble(machine: Mapping[str, Any], absent: Mapping[str, str]) -> str:
     """What is measured on what, and who is missing."""
     versions = "  ".join(f"{name} {version}" for name, version in machine["versions"].items())
     first = (
@@ -70,7 +71,7 @@ def mean_ratio(rows: list[Row]) -> tuple[float | None, int]:
     return (geometric_mean(ratios) if ratios else None), len(ratios)
 
 
-def rows_as_dict(rows: list[Row]) -> dict[str, object]:
+def rows_as_dict(rows: list[Row]) -> dict[str, Any]:
     """A table for JSON."""
     mean, count = mean_ratio(rows)
     return {
@@ -80,7 +81,7 @@ def rows_as_dict(rows: list[Row]) -> dict[str, object]:
     }
 
 
-def row_as_dict(row: Row) -> dict[str, object]:
+def row_as_dict(row: Row) -> dict[str, Any]:
     """A row for JSON: the quartiles in seconds a call, the median in µs a step as well."""
     flops = row.cell.flops(row.work)
     results = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from benchmarks import report
 from benchmarks.agreement import agreeing_tasks
@@ -21,7 +22,7 @@ WORKS = {"inference": [INFERENCE], "training": [TRAINING, TRAINING_DX]}
 
 def run(
     parts: Sequence[str], cells: list[Cell], names: list[str], threads: int, rounds: int
-) -> tuple[dict[str, object], bool]:
+) -> tuple[dict[str, Any], bool]:
     """Measure and print.
 
     Returns
@@ -32,7 +33,7 @@ def run(
         Whether no library failed or disagreed.
     """
     peers, absent = find_peers([OURS, *names])
-    document: dict[str, object] = {"machine": describe(threads), "absent": absent}
+    document: dict[str, Any] = {"machine": describe(threads), "absent": absent}
     print(report.preamble(document["machine"], absent), flush=True)
     good = True
     works = [work for part in parts for work in WORKS.get(part, [])]
@@ -66,7 +67,7 @@ def run_cells(
     return rows
 
 
-def run_demo(peers: dict[str, Peer], threads: int, rounds: int) -> dict[str, object]:
+def run_demo(peers: dict[str, Peer], threads: int, rounds: int) -> dict[str, Any]:
     """Train the character model; print characters per second."""
     problem = make_characters()
     tasks, notes = agreeing_tasks(peers, lambda peer: peer.characters(problem, threads))
@@ -80,7 +81,7 @@ def run_demo(peers: dict[str, Peer], threads: int, rounds: int) -> dict[str, obj
     return {"characters_per_call": CHARACTERS, "results": results, "notes": notes}
 
 
-def run_footprint(rounds: int) -> dict[str, object]:
+def run_footprint(rounds: int) -> dict[str, Any]:
     """Measure import time and size; print a table."""
     footprints = measure_footprint(rounds)
     print(report.footprint_lines(footprints), flush=True)

@@ -137,22 +137,27 @@ cdef cnp.ndarray _aligned_zeros(int64_t count):
 cdef class Guard:
     """Many calls may read the weights at once, or one may change them."""
 
-    cdef object changed  # notified when a reader or the writer leaves and somebody waits
+    cdef object changed  # condition: notified when a reader or the writer leaves and somebody waits
+    cdef object packing  # lock: the packed copies of a new version are made by one reader
     cdef cython.pymutex mutex
     cdef int readers, waiting, generation
     cdef object writer  # ident of the thread that changes the weights
 
     def __cinit__(self):
+        self._reset()
+
+    cdef int _reset(self) except -1:
+        self.generation = _capi.cylstm_fork_generation()
+        self.readers = self.waiting = 0
+        self.writer = None
         self.changed = threading.Condition()
+        self.packing = threading.Lock()
+        return 0
 
     cdef bint try_enter(self, bint to_write) except -1:
         with self.mutex:
             if self.generation != _capi.cylstm_fork_generation():
-                # Threads that were inside did not come along into this forked child.
-                self.generation = _capi.cylstm_fork_generation()
-                self.readers = self.waiting = 0
-                self.writer = None
-                self.changed = threading.Condition()
+                self._reset()  # threads that were inside did not come along into this forked child
             if self.writer is not None:
                 if self.writer == threading.get_ident():
                     raise RuntimeError("the weights are being changed by this thread: leave editing() first")
@@ -266,9 +271,8 @@ cdef class Network:
     cdef readonly dict parameters, grads
     cdef cnp.ndarray _vector, _mean, _std
     cdef Memory _forward_copies, _backward_copies
-    cdef int64_t _copies_size, _backward_copies_size, _packed_forward, _packed_backward
+    cdef int64_t _packed_forward, _packed_backward  # versions of the weights that the copies are of; 0: none
     cdef Guard guard
-    cdef object _packing  # lock: the packed copies of a new version are made by one thread
     cdef list _idle  # Memory of calls that have ended
     cdef float _dropout
 
@@ -288,7 +292,6 @@ cdef class Network:
             raise ValueError(f"{_capi.cylstm_status_name(status).decode()}: no network of these sizes")
         self._dropout = dropout
         self._idle = []
-        self._packing = threading.Lock()
         self.guard = Guard()
         self._allocate()
 
@@ -305,12 +308,18 @@ cdef class Network:
         self.tensors = tuple(tensors)
         self.parameters = self._named(self.vector)
         self.grads = self._named(self.grad_vector)
-        self._forward_copies = Memory()
-        self._backward_copies = Memory()
+        self._place_copies()
+        self.version = 1
+        return 0
+
+    cdef int _place_copies(self) except -1:
+        """Both kinds of copies get their places now; the backward ones take no memory until they are first packed."""
         cdef arena forward = arena(NULL, 0), backward = arena(NULL, 0)
         _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, NULL, &forward, &backward)
-        self._copies_size, self._backward_copies_size = forward.used, backward.used
-        self.version = 1
+        self._forward_copies, self._backward_copies = Memory(), Memory()
+        forward = arena(self._forward_copies.reserve(forward.used), 0)
+        backward = arena(self._backward_copies.reserve(backward.used), 0)
+        _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, FLOATS(self._vector), &forward, &backward)
         return 0
 
     def _named(self, vector):
@@ -328,7 +337,7 @@ cdef class Network:
     @property
     def packed_nbytes(self):
         """Bytes of packed copies of the weights held beside the parameters."""
-        return self._forward_copies.size + self._backward_copies.size
+        return self._forward_copies.size + (self._backward_copies.size if self._packed_backward else 0)
 
     def zero_grad(self):
         """Set all gradients to zero."""
@@ -367,16 +376,7 @@ cdef class Network:
         """Bring the packed copies up to this version of the weights. Called by readers: nobody changes weights."""
         if self._packed_forward == self.version and (not backward or self._packed_backward == self.version):
             return 0
-        cdef arena forward_copies, backward_copies
-        cdef arena *backward_place = NULL
-        with self._packing:
-            forward_copies = arena(self._forward_copies.reserve(self._copies_size), 0)
-            if backward or self._backward_copies.size > 0:
-                backward_copies = arena(self._backward_copies.reserve(self._backward_copies_size), 0)
-                backward_place = &backward_copies
-            if self._packed_forward != self.version or (backward and self._packed_backward == 0):
-                _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, FLOATS(self._vector), &forward_copies,
-                                           backward_place)
+        with self.guard.packing:
             if self._packed_forward != self.version:
                 with nogil:
                     _capi.cylstm_weights_pack_forward(&self.net.weights, &self.net.layout)

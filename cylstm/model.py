@@ -7,7 +7,7 @@ V tokens in the vocabulary, E width of the embedding.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -85,11 +85,6 @@ class SequenceModel(Network):
         Of the first parameters, which are distributed as PyTorch's. By default one that the
         operating system draws.
 
-    Attributes
-    ----------
-    extras : dict
-        Anything that belongs to the model and that JSON can hold, kept in its file.
-
     Examples
     --------
     >>> import cylstm
@@ -146,7 +141,7 @@ class SequenceModel(Network):
         self._classes: list[Any] | None = None
         self._input_scale: Scale | None = None
         self._output_scale: Scale | None = None
-        self.extras: dict[str, Any] = {}
+        self._extras: dict[str, Any] = {}
         self._initialise()
 
     def _initialise(self) -> None:
@@ -173,19 +168,32 @@ class SequenceModel(Network):
         return None if self._classes is None else list(self._classes)
 
     @classes.setter
-    def classes(self, classes: Sequence[Any] | None) -> None:
+    def classes(self, classes: Iterable[Any] | None) -> None:
         self._classes = None if classes is None else self._check_classes(classes)
 
-    def _check_classes(self, classes: Sequence[Any]) -> list[Any]:
+    def _check_classes(self, classes: Iterable[Any]) -> list[Any]:
         if self.task != "classification":
             raise ValueError(f"classes: expected a classification, this is a {self.task} model")
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise TypeError(f"classes: expected a list of labels, got {classes!r}")
         labels = classes.tolist() if isinstance(classes, np.ndarray) else list(classes)
-        count = max(self._output_width, 2)
         if not any(all(isinstance(label, kind) for label in labels) for kind in (str, int | float)):
-            raise TypeError(f"classes: expected words or numbers, got {classes!r}")
+            raise TypeError(f"classes: expected words or numbers, got {labels!r}")
+        count = max(self._output_width, 2)
         if len(labels) != count or len(set(labels)) != count:
             raise ValueError(f"classes: expected {count} different labels, got {labels!r}")
         return labels
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Whatever else belongs to the model and its file; JSON has to hold it."""
+        return self._extras
+
+    @extras.setter
+    def extras(self, extras: dict[str, Any]) -> None:
+        if not isinstance(extras, dict):
+            raise TypeError(f"extras: expected a dict, got {type(extras).__name__}")
+        self._extras = extras
 
     @property
     def input_scale(self) -> Scale | None:

@@ -229,6 +229,8 @@ class Recurrent(Network):
         ------
         TypeError, ValueError
             Naming the argument that does not fit; `grads` has not changed then.
+        RuntimeError
+            If the parameters have changed since the tape was recorded.
 
         Notes
         -----

@@ -126,6 +126,9 @@ class Trainer:
         self.loss = Loss.of(model.config, output_std)
         self.history = History(SCORE_NAMES[self.loss.task], self._unit())
         self.best_weights: Float32 = self.network.vector.copy()
+        # The best weights that a step has started from without harm. Those of an epoch that has
+        # just ended are not known to be good: its loss was that of the weights before its steps.
+        self.good_weights = self.best_weights
         self.step = 0
         self.learning_rate = optimizer.learning_rate
         self.settings = self._settings()
@@ -166,7 +169,8 @@ class Trainer:
         best_weights = as_finite(saved.best_weights, "checkpoint best_weights", shape)
         self.optimizer.load_state_dict(saved.optimizer)
         self._set_weights(weights)
-        self.best_weights, self.history = best_weights, saved.history
+        self.best_weights = self.good_weights = best_weights
+        self.history = saved.history
         self.step = sum(self.history.steps)
 
     def run(self, bar: ProgressBar) -> History:
@@ -196,8 +200,9 @@ class Trainer:
 
     def _stop(self, reason: str) -> None:
         self.history = replace(self.history, stopped=reason)
-        untouched = reason == "interrupted" and not len(self.history)
-        if (reason != "epochs" or self.plan.patience is not None) and not untouched:
+        if reason == "diverged":
+            self._set_weights(self.good_weights)
+        elif len(self.history) and (reason == "interrupted" or self.plan.patience is not None):
             self._set_weights(self.best_weights)
 
     def _set_weights(self, weights: Float32) -> None:
@@ -271,6 +276,7 @@ class Trainer:
         self.network.backward(tape, dscores, None, None, False, threads)
         norm = self.optimizer.step(self.model, self.plan.clip_norm)
         self._require_finite("norm of the gradient", norm)
+        self.good_weights = self.best_weights
         self.step += 1
         return loss, norm, state
 
@@ -289,13 +295,11 @@ class Trainer:
     def _require_finite(self, what: str, value: float) -> None:
         if math.isfinite(value):
             return
-        done = len(self.history)
-        kept = f"of epoch {self.history.best_epoch + 1}" if done else "it started with"
         raise DivergenceError(
-            f"the {what} became {value} in epoch {done + 1}, at step {self.step + 1} (learning "
-            f"rate {self.optimizer.learning_rate:.3g}, clip_norm {self.plan.clip_norm}). Try a "
-            "lower learning_rate or clip_norm, or look for extreme values in x and y. The model "
-            f"has the weights {kept}."
+            f"the {what} became {value} in epoch {len(self.history) + 1}, at step {self.step + 1} "
+            f"(learning rate {self.optimizer.learning_rate:.3g}, clip_norm {self.plan.clip_norm})."
+            " Try a lower learning_rate or clip_norm, or look for extreme values in x and y. The "
+            "model has the best weights that it had before."
         )
 
     def _postfix(self, loss: float) -> dict[str, str]:

@@ -118,8 +118,8 @@ def fit(
         When an argument is of no use (NaN and infinity in x and y are refused); nothing has
         changed then.
     DivergenceError
-        A FloatingPointError: the loss became NaN or infinite. The model has the best weights so
-        far (those it started with if no epoch finished).
+        A FloatingPointError: the loss, its gradient or the weights became NaN or infinite. The
+        model has the best weights that it had before, at worst those it started with.
 
     Notes
     -----

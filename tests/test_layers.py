@@ -295,8 +295,6 @@ def test_parameters_are_live_read_only_views():
     weight = layer.parameters["weight_ih_l0"]
     with pytest.raises(ValueError, match="read-only"):
         weight[0, 0] = 1
-    with pytest.raises(ValueError, match="WRITEABLE|writeable"):
-        weight.flags.writeable = True
     with pytest.raises(TypeError):
         layer.parameters["weight_ih_l0"] = weight
     layer.load_state_dict({name: np.ones_like(a) for name, a in layer.parameters.items()})

@@ -69,7 +69,7 @@ class Torch(Peer):
                 losses.append(loss.item())
             return losses
 
-        return Task(run, lambda: {"loss": np.mean(run())})
+        return Task(run, lambda: {"loss": np.asarray(np.mean(run()))})
 
 
 class TorchPadded(Peer):
@@ -173,9 +173,9 @@ def training_task(problem: Problem, lstm: torch.nn.LSTM, forward: Forward, need_
 
     def outputs() -> dict[str, np.ndarray]:
         loss = run().item()
-        gradients = {name: p.grad.numpy() for name, p in lstm.named_parameters()}
+        gradients = {name: np.asarray(p.grad) for name, p in lstm.named_parameters()}
         after = {name: p.detach().numpy() for name, p in lstm.named_parameters()}
-        dx = x.grad.numpy() if need_dx else None
+        dx = np.asarray(x.grad) if need_dx else None
         return training_outputs(loss, gradients, problem.weights, after, dx)
 
     return Task(run, outputs)

@@ -54,6 +54,11 @@ class Row:
             return None
         return self.timings[self.best_peer].median / self.timings[OURS].median
 
+    @property
+    def share_of_bound(self) -> float | None:
+        """How near we are to the bound, 1 being there; None where we are missing."""
+        return self.bound / self.timings[OURS].median if OURS in self.timings else None
+
     def microseconds(self, seconds: float) -> float:
         """Time of a call in microseconds a step."""
         return seconds * 1e6 / self.cell.steps_per_call

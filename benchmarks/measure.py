@@ -24,15 +24,14 @@ class Timing:
     ----------
     median, first_quartile, third_quartile : float
         Seconds.
-    samples, calls_per_sample : int
-        A sample is the mean of `calls_per_sample` calls.
+    samples : int
+        How many times are behind the quartiles, each the mean of some calls in a row.
     """
 
     median: float
     first_quartile: float
     third_quartile: float
     samples: int
-    calls_per_sample: int
 
 
 def time_in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, Timing]:
@@ -44,45 +43,37 @@ def time_in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, Timing]:
     rounds : int
         Samples of each.
     """
-    calls = {name: calls_for(run, SAMPLE_SECONDS) for name, run in runs.items()}
     samples: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            samples[name].append(sample(run, calls[name]))
-    return {name: summarise(samples[name], calls[name]) for name in runs}
+            samples[name].append(sample(run))
+    return {name: summarise(seconds) for name, seconds in samples.items()}
 
 
-def calls_for(run: Run, seconds: float) -> int:
-    """How many calls last `seconds`, judged by the quickest of a few."""
-    run()
-    quickest, spent, tries = float("inf"), 0.0, 0
-    while tries < 3 or (spent < WARM_SECONDS and tries < 1000):
-        start = time.perf_counter()
-        run()
-        elapsed = time.perf_counter() - start
-        quickest, spent, tries = min(quickest, elapsed), spent + elapsed, tries + 1
-    return max(1, round(seconds / quickest))
-
-
-def sample(run: Run, calls: int) -> float:
-    """Mean seconds of `calls` calls, after a pause and a warm-up."""
-    time.sleep(SETTLE_SECONDS)
-    end = time.perf_counter() + WARM_SECONDS
-    run()
-    while time.perf_counter() < end:
-        run()
+def sample(run: Run) -> float:
+    """Mean seconds of a call, over as many as last `SAMPLE_SECONDS`, after pause and warm-up."""
     gc.collect()
     gc.disable()
     try:
-        start = time.perf_counter()
-        for _ in range(calls):
+        time.sleep(SETTLE_SECONDS)
+        calls, start, elapsed = 0, time.perf_counter(), 0.0
+        while elapsed < WARM_SECONDS or calls == 0:
             run()
-        return (time.perf_counter() - start) / calls
+            calls, elapsed = calls + 1, time.perf_counter() - start
+        return time_calls(run, max(1, round(calls * SAMPLE_SECONDS / elapsed)))
     finally:
         gc.enable()
 
 
-def summarise(samples: list[float], calls: int) -> Timing:
+def time_calls(run: Run, calls: int) -> float:
+    """Mean seconds of so many calls."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - start) / calls
+
+
+def summarise(samples: list[float]) -> Timing:
     """Quartiles of the samples."""
     first, median, third = np.percentile(samples, [25, 50, 75])
-    return Timing(float(median), float(first), float(third), len(samples), calls)
+    return Timing(float(median), float(first), float(third), len(samples))

@@ -39,7 +39,7 @@ def line(row: Row, names: list[str]) -> str:
     ours = row.timings.get(OURS)
     rate = f"{row.cell.flops(row.work) / ours.median / 1e9:.1f}" if ours else "-"
     ratio = f"{row.ratio:.2f}" if row.ratio else "-"
-    share = f"{row.bound / ours.median:.0%}" if ours else "-"
+    share = f"{row.share_of_bound:.0%}" if ours else "-"
     bound = f"{row.microseconds(row.bound):.4g}"
     return f"{row.cell.name:34}{columns}{rate:>10}{ratio:>8}{bound:>9}{share:>10}"
 
@@ -102,6 +102,7 @@ def row_as_dict(row: Row) -> dict[str, Any]:
         "best_peer": row.best_peer,
         "ratio": row.ratio,
         "bound_us_per_step": row.microseconds(row.bound),
+        "share_of_bound": row.share_of_bound,
         "sgemm_gflops": row.gemm / 1e9,
     }
 

@@ -56,7 +56,8 @@ class Checkpoint:
         groups = {"scales": self.scales, "optimizer": self.optimizer, "history": columns}
         tensors = {
             f"{group}.{name}": np.asarray(value)
-            for group, values in groups.items() for name, value in values.items()
+            for group, values in groups.items()
+            for name, value in values.items()
         }
         run = {
             "settings": self.settings,

@@ -222,8 +222,10 @@ def streams(sequence: Array, count: int) -> Array:
     """
     steps = len(sequence) // count
     if steps < 1:
-        raise ValueError(f"x: expected at least {count} steps, one for each stream (batch_size), "
-                         f"got {len(sequence)}")
+        raise ValueError(
+            f"x: expected at least {count} steps, one for each stream (batch_size), "
+            f"got {len(sequence)}"
+        )
     return sequence[: count * steps].reshape(count, steps, *sequence.shape[1:])
 
 

@@ -114,7 +114,9 @@ class Dataset:
 
     def streams(self, count: int) -> Dataset:
         """The first sequence, not pooled, cut into `count` that follow each other."""
-        inputs, targets = (data.streams(arrays[0], count) for arrays in (self.inputs, self.targets))
+        inputs, targets = (
+            list(data.streams(arrays[0], count)) for arrays in (self.inputs, self.targets)
+        )
         return replace(self, inputs=inputs, targets=targets)
 
     def standardised(self, mean: Float32, std: Float32) -> Dataset:
@@ -174,7 +176,7 @@ def read_dataset(
     rows = [_read_rows(config, *each) for each in zip(targets, counts, names, strict=True)]
     if config["task"] == "classification":
         rows, classes = _encode(config, rows, classes, name)
-    return Dataset(inputs, rows[0] if pooled else rows, pooled), classes
+    return Dataset(inputs, list(rows[0]) if pooled else rows, pooled), classes
 
 
 def _width(config: Config) -> Shape:
@@ -199,8 +201,11 @@ def _read_inputs(config: Config, x: Any, lengths: Any, prefix: str) -> list[Arra
     if not inputs:
         raise ValueError(f"{name}: expected at least one sequence, got none")
     for n, sequence in enumerate(inputs):
-        _check_sequence(config, sequence, f"{name}[{n}]" if isinstance(x, list | tuple) else
-                        f"{name}, sequence {n}")
+        _check_sequence(
+            config,
+            sequence,
+            f"{name}[{n}]" if isinstance(x, list | tuple) else f"{name}, sequence {n}",
+        )
     return inputs
 
 
@@ -245,9 +250,7 @@ def _next_token_dataset(inputs: list[Array], y: Any, prefix: str) -> Dataset:
     return Dataset([tokens[:-1] for tokens in inputs], targets, pooled=False)
 
 
-def _split_like(
-    config: Config, x: Any, y: Any, inputs: list[Array], name: str
-) -> Sequence[Any]:
+def _split_like(config: Config, x: Any, y: Any, inputs: list[Array], name: str) -> Sequence[Any]:
     """Targets sequence by sequence, y being a list or a padded array as x is."""
     if isinstance(x, list | tuple):
         if not isinstance(y, list | tuple) or len(y) != len(x):
@@ -255,8 +258,9 @@ def _split_like(
         return y
     array, leading = as_array(y, name), np.shape(x)[:2]
     if array.shape[:2] != leading:
-        raise ValueError(f"{name}: expected shape {leading} or {(*leading, '...')}, as x has, "
-                         f"got {array.shape}")
+        raise ValueError(
+            f"{name}: expected shape {leading} or {(*leading, '...')}, as x has, got {array.shape}"
+        )
     return _unpad(config, array, [len(sequence) for sequence in inputs])
 
 
@@ -297,7 +301,7 @@ def _encode(
 
 def _find_classes(found: Array, count: int, name: str) -> Classes:
     """0 .. count - 1 where all labels are of these; otherwise the `count` labels in order."""
-    labels = found.tolist()
+    labels: list[Any] = found.tolist()
     if set(labels) <= set(range(count)):
         return range(count)
     if len(labels) != count:

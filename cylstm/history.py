@@ -72,7 +72,9 @@ class History:
 
     def extended(self, **epoch: float) -> Self:
         """The history with one epoch more: a new object, so that no interrupt can halve it."""
-        columns = {name: [*getattr(self, name), epoch[name]] for name in self.columns()}
+        columns: dict[str, Any] = {
+            name: [*getattr(self, name), epoch[name]] for name in self.columns()
+        }
         return replace(self, **columns)
 
     def to_dict(self) -> dict[str, Any]:

@@ -486,6 +486,8 @@ def _check_combination(config: Mapping[str, Any]) -> None:
         raise ValueError("nonlinearity: expected 'tanh' with cell='lstm', got 'relu'")
     if config["task"] != "language":
         return
+    if config["vocab_size"] is None:
+        raise ValueError("vocab_size: expected one for a language model, got None")
     needed = {"output_size": config["vocab_size"], "pooling": None, "bidirectional": False}
     for name, value in needed.items():
         if config[name] != value:

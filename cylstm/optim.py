@@ -171,8 +171,14 @@ class SGD(Optimizer):
 
     def _update(self, network: Any, slots: list[NDArray[np.float32]], scale: float) -> None:
         _core.sgd(
-            network, slots, learning_rate=self.learning_rate, grad_scale=scale, step=self._steps,
-            momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay,
+            network,
+            slots,
+            learning_rate=self.learning_rate,
+            grad_scale=scale,
+            step=self._steps,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
         )
 
 
@@ -202,8 +208,15 @@ class RMSprop(Optimizer):
 
     def _update(self, network: Any, slots: list[NDArray[np.float32]], scale: float) -> None:
         _core.rmsprop(
-            network, slots, learning_rate=self.learning_rate, grad_scale=scale, step=self._steps,
-            alpha=self.alpha, eps=self.eps, momentum=self.momentum, weight_decay=self.weight_decay,
+            network,
+            slots,
+            learning_rate=self.learning_rate,
+            grad_scale=scale,
+            step=self._steps,
+            alpha=self.alpha,
+            eps=self.eps,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
         )
 
 
@@ -233,8 +246,15 @@ class Adam(Optimizer):
     def _update(self, network: Any, slots: list[NDArray[np.float32]], scale: float) -> None:
         beta1, beta2 = self.betas
         _core.adam(
-            network, slots, learning_rate=self.learning_rate, grad_scale=scale, step=self._steps,
-            beta1=beta1, beta2=beta2, eps=self.eps, weight_decay=self.weight_decay,
+            network,
+            slots,
+            learning_rate=self.learning_rate,
+            grad_scale=scale,
+            step=self._steps,
+            beta1=beta1,
+            beta2=beta2,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
             decoupled=self.decoupled,
         )
 
@@ -283,4 +303,3 @@ def get_optimizer(optimizer: str | Optimizer, learning_rate: float | None = None
         raise ValueError(f"optimizer: expected one of {', '.join(_BY_NAME)}, got {optimizer!r}")
     kind, default = _BY_NAME[optimizer]
     return kind(default if learning_rate is None else learning_rate)
-

@@ -214,7 +214,12 @@ class Trainer:
             state = self.optimizer.state_dict() | {"learning_rate": self.learning_rate}
             weights = self.network.vector.copy()
             saved = Checkpoint(
-                self.settings, self.plan.seed, weights, self.best_weights, self.scales, state,
+                self.settings,
+                self.plan.seed,
+                weights,
+                self.best_weights,
+                self.scales,
+                state,
                 self.history,
             )
             saved.save(self.plan.checkpoint)
@@ -286,8 +291,12 @@ class Trainer:
             return math.nan, math.nan
         plan = self.plan
         loss, score = evaluate(
-            self.network, self.validation, self.loss,
-            batch_size=plan.batch_size, bptt_steps=plan.bptt_steps, num_threads=plan.num_threads,
+            self.network,
+            self.validation,
+            self.loss,
+            batch_size=plan.batch_size,
+            bptt_steps=plan.bptt_steps,
+            num_threads=plan.num_threads,
         )
         self._require_finite("validation loss", loss)
         return loss, score

@@ -156,9 +156,11 @@ def fit(
 
 
 def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Checkpoint | None:
-    if as_flag(resume, "resume") and path is None:
+    if not as_flag(resume, "resume"):
+        return None
+    if path is None:
         raise ValueError("checkpoint: expected the file to resume from, got None")
-    return Checkpoint.load(path) if resume and os.path.exists(path) else None
+    return Checkpoint.load(path) if os.path.exists(path) else None
 
 
 def _is_one_text(model: Model, x: Any) -> bool:
@@ -192,7 +194,7 @@ def _read(
     elif validation is not None:
         arguments = _as_arguments(model, validation)
         held_out, _ = read_dataset(model.config, classes, *arguments, prefix="validation ")
-    if _is_one_text(model, x):
+    if plan.bptt_steps is not None and _is_one_text(model, x):
         training = training.streams(plan.batch_size)
         if held_out is not None and len(held_out.inputs) == 1:
             most = len(held_out.inputs[0]) // (VALIDATION_CHUNKS * plan.bptt_steps)
@@ -205,8 +207,10 @@ def _as_arguments(model: Model, validation: Any) -> tuple[Any, Any, Any]:
     if model.config["task"] == "language" and not isinstance(validation, tuple):
         return validation, None, None
     if not isinstance(validation, tuple) or len(validation) not in (2, 3):
-        raise TypeError("validation: expected a fraction, (x, y) or (x, y, lengths), got "
-                        f"{type(validation).__name__}")
+        raise TypeError(
+            "validation: expected a fraction, (x, y) or (x, y, lengths), got "
+            f"{type(validation).__name__}"
+        )
     x, y, lengths = (*validation, None)[:3]
     return x, y, lengths
 

@@ -37,7 +37,7 @@ def run_benchmarks(*arguments):
 
 
 def timing(seconds):
-    return Timing(seconds, seconds, seconds, samples=1, calls_per_sample=1)
+    return Timing(seconds, seconds, seconds, samples=1)
 
 
 def row(cell, **seconds):
@@ -182,12 +182,20 @@ def test_libraries_take_turns(monkeypatch):
     seen = []
     timings = time_in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 3)
     turns = [name for name, before in zip(seen, ["", *seen], strict=False) if name != before]
-    assert turns == ["a", "b"] * 4  # the first turn finds how many calls a sample takes
+    assert turns == ["a", "b"] * 3
     assert timings["a"].samples == timings["b"].samples == 3
 
 
 def test_a_timing_is_the_median_and_quartiles_of_its_samples():
-    assert measure.summarise([5.0, 1.0, 4.0, 2.0, 3.0], 7) == Timing(3.0, 2.0, 4.0, 5, 7)
+    assert measure.summarise([5.0, 1.0, 4.0, 2.0, 3.0]) == Timing(3.0, 2.0, 4.0, 5)
+
+
+def test_a_sample_is_the_mean_of_warm_calls(monkeypatch):
+    seconds = iter(np.cumsum([0.0, 0.01, 0.01, 0.0, 0.16]))  # start, two warm calls, start, end
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(seconds))
+    calls = []
+    assert measure.sample(lambda: calls.append(0)) == pytest.approx(0.16 / 5)
+    assert len(calls) == 2 + 5  # warm calls took 0.01 s each, so five last 0.05 s
 
 
 def test_flops_are_counted_by_hand():

@@ -9,7 +9,11 @@ from cylstm import data
 from cylstm.dataset import read_dataset
 
 NUMERIC = {
-    "task": "regression", "input_size": 2, "vocab_size": None, "output_size": 1, "pooling": None,
+    "task": "regression",
+    "input_size": 2,
+    "vocab_size": None,
+    "output_size": 1,
+    "pooling": None,
     "batch_first": False,
 }
 TOKENS = NUMERIC | {"task": "classification", "input_size": None, "vocab_size": 9, "output_size": 3}
@@ -120,8 +124,10 @@ def test_windows_stay_in_their_series(groups, window, horizon):
     expected = []
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
-        for end in range(window, len(rows) - horizon + 1):
-            expected.append((rows[end - 1 + horizon], rows[end - 1], *rows[end - window : end]))
+        expected += [
+            (rows[end - 1 + horizon], rows[end - 1], *rows[end - window : end])
+            for end in range(window, len(rows) - horizon + 1)
+        ]
     if not expected:
         with pytest.raises(ValueError, match="values: expected a series"):
             data.windows(values, window, horizon, groups=groups)
@@ -256,7 +262,7 @@ def test_language_targets_are_the_next_tokens():
     assert [tokens.tolist() for tokens in dataset.targets] == [[2, 3], [4]]
     one, _ = read_dataset(LANGUAGE, None, np.arange(9), None, None)
     streams = one.streams(2)
-    np.testing.assert_array_equal(streams.targets, streams.inputs + 1)
+    np.testing.assert_array_equal(streams.targets, np.add(streams.inputs, 1))
 
 
 X = [np.array([1, 2]), np.array([3]), np.array([4, 5])]
@@ -295,7 +301,7 @@ def test_known_classes_are_kept():
     dataset, found = read_dataset(POOLED, ["c", "a", "b"], X, ["a", "b", "a"], None)
     assert dataset.batch(np.arange(3)).targets.tolist() == [1, 2, 1]
     assert found == ["c", "a", "b"]
-    with pytest.raises(ValueError, match="y: expected the labels .*got 'd'"):
+    with pytest.raises(ValueError, match=r"y: expected the labels .*got 'd'"):
         read_dataset(POOLED, ["c", "a", "b"], X, ["a", "d", "a"], None)
 
 
@@ -328,7 +334,7 @@ NAN = np.array([[0, 0], [0, np.nan]], np.float32)
         (NUMERIC, np.zeros((4, 3, 2)), np.zeros((3, 4)), None, r"y: expected shape \(4, 3\)"),
         (NUMERIC, np.zeros((4, 3, 2)), np.zeros((4, 3)), [1, 5, 2], "lengths: expected .*0..4"),
         (NUMERIC, np.zeros((4, 3, 2)), np.zeros((4, 3)), [1, 0, 2], "x, sequence 1: .*one step"),
-        (TOKENS, [np.array([1, 9])], [[0, 1]], None, r"x\[0\]: expected tokens in 0..8, got 9 at 1"),
+        (TOKENS, [np.array([1, 9])], [[0, 1]], None, r"x\[0\]: expected tokens .*, got 9 at 1"),
         (TOKENS, [np.array([1, -1])], [[0, 1]], None, r"x\[0\]: expected tokens in 0..8, got -1"),
         (POOLED, X, [0, 1], None, r"y: expected shape \(3,\), got \(2,\)"),
         (POOLED, X, [0, 3, 3], None, "y: expected labels 0..2 or 3 different ones, got 2"),

@@ -359,9 +359,7 @@ WHOLE = formats.encode(make_language_model()._contents())
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8
-    )
+    st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8)
 )
 def test_whatever_bytes_change_a_file_loads_or_is_refused(tmp_path_factory, changes):
     damaged = bytearray(WHOLE)

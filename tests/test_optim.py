@@ -74,11 +74,17 @@ def rmsprop(
     return w - learning_rate * slots["buffer"]
 
 
-def adam(
-    w, g, slots, step, *, learning_rate=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
-):
-    return adamw(w, g + weight_decay * w, slots, step, learning_rate=learning_rate, betas=betas,
-                 eps=eps, weight_decay=0.0)
+def adam(w, g, slots, step, *, learning_rate=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    return adamw(
+        w,
+        g + weight_decay * w,
+        slots,
+        step,
+        learning_rate=learning_rate,
+        betas=betas,
+        eps=eps,
+        weight_decay=0.0,
+    )
 
 
 def adamw(
@@ -196,9 +202,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(kind, _formula, options, 
     [
         cylstm.LSTM(2, 3, seed=0),
         cylstm.RNN(2, 3, num_layers=2, bidirectional=True, seed=0),
-        cylstm.SequenceModel(
-            task="regression", input_size=2, hidden_size=3, output_size=1, seed=0
-        ),
+        cylstm.SequenceModel(task="regression", input_size=2, hidden_size=3, output_size=1, seed=0),
     ],
 )
 def test_layers_and_models_can_be_stepped(model):
@@ -245,7 +249,7 @@ def test_states_that_do_not_fit_are_refused():
     optimizer = cylstm.Adam()
     run(optimizer, layer, gradients(flat(layer).size, 1))
     state = optimizer.state_dict()
-    with pytest.raises(ValueError, match="state: expected the entries .*'momentum_buffer'"):
+    with pytest.raises(ValueError, match=r"state: expected the entries .*'momentum_buffer'"):
         cylstm.SGD(0.1).load_state_dict(state)
     short = state | {"mean": state["mean"][:-1]}
     with pytest.raises(ValueError, match="state: expected slots of shape"):
@@ -304,8 +308,12 @@ def test_a_setting_changed_for_the_worse_is_noticed():
 
 @pytest.mark.parametrize(
     ("name", "kind", "rate"),
-    [("sgd", cylstm.SGD, 0.1), ("rmsprop", cylstm.RMSprop, 0.01), ("adam", cylstm.Adam, 0.001),
-     ("adamw", cylstm.AdamW, 0.001)],
+    [
+        ("sgd", cylstm.SGD, 0.1),
+        ("rmsprop", cylstm.RMSprop, 0.01),
+        ("adam", cylstm.Adam, 0.001),
+        ("adamw", cylstm.AdamW, 0.001),
+    ],
 )
 def test_optimisers_by_name(name, kind, rate):
     assert type(get_optimizer(name)) is kind

@@ -1,5 +1,6 @@
 """`fit`: losses and masks, carried state, exact resume, early stopping, and how it ends badly."""
 
+import itertools
 import json
 import math
 import subprocess
@@ -37,9 +38,7 @@ def regressor(**options):
 def writer(**options):
     """A language model of five tokens."""
     settings = {"hidden_size": 6, "embedding_size": 3, "seed": 0}
-    return cylstm.SequenceModel(
-        task="language", vocab_size=5, output_size=5, **settings | options
-    )
+    return cylstm.SequenceModel(task="language", vocab_size=5, output_size=5, **settings | options)
 
 
 def labelled(count=24, seed=0):
@@ -220,9 +219,7 @@ def test_a_text_has_chunks_of_a_hundred_steps():
     assert history.steps == [3]
 
 
-@pytest.mark.parametrize(
-    "model", [classifier(), classifier(pooling=None, bidirectional=True)]
-)
+@pytest.mark.parametrize("model", [classifier(), classifier(pooling=None, bidirectional=True)])
 def test_models_that_need_whole_sequences_have_no_chunks(model):
     with pytest.raises(ValueError, match="bptt_steps: expected None"):
         model.fit(*labelled(), bptt_steps=2)
@@ -279,19 +276,16 @@ def test_inputs_can_stay_as_they_are():
 # --- exact resume --------------------------------------------------------------------------------
 
 
-class Interrupt:
-    """Make training raise KeyboardInterrupt instead of taking one of its steps."""
+def interrupt(monkeypatch, at):
+    """Make training raise KeyboardInterrupt, once, instead of taking step `at`, counted from 0."""
+    numbers, ours = itertools.count(), Trainer._step
 
-    def __init__(self, monkeypatch, at):
-        self.left, self.step = at, Trainer._step
-        monkeypatch.setattr(Trainer, "_step", lambda *arguments: self(*arguments))
-
-    def __call__(self, *arguments):
-        if self.left == 0:
-            self.left = -1
+    def step(*arguments):
+        if next(numbers) == at:
             raise KeyboardInterrupt
-        self.left -= 1
-        return self.step(*arguments)
+        return ours(*arguments)
+
+    monkeypatch.setattr(Trainer, "_step", step)
 
 
 def fit_classifier(optimizer, **options):
@@ -325,7 +319,7 @@ def test_a_resumed_run_ends_with_the_same_bits(
 ):
     model, history = run(optimizer(), **options)
     files = {"checkpoint": tmp_path / "run", "resume": True}
-    Interrupt(monkeypatch, min(stop_at, sum(history.steps) - 1))
+    interrupt(monkeypatch, min(stop_at, sum(history.steps) - 1))
     _, stopped = run(optimizer(), **files, **options)
     assert stopped.stopped == "interrupted"
     resumed, found = run(optimizer(), **files, **options)
@@ -348,7 +342,7 @@ def test_a_run_can_be_stopped_after_every_epoch(tmp_path):
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     options = {"checkpoint": tmp_path / "run", "resume": True, "patience": 1}
     model, history = fit_classifier(cylstm.SGD(0.3), **options)
-    Interrupt(monkeypatch, 0)
+    interrupt(monkeypatch, 0)
     again, found = fit_classifier(cylstm.SGD(0.3), **options)
     assert_same_history(found, history)
     np.testing.assert_array_equal(weights(again), weights(model))
@@ -362,7 +356,7 @@ def test_a_drawn_seed_is_kept_for_the_resumed_run(tmp_path, monkeypatch):
     drawn = Checkpoint.load(tmp_path / "run").seed
     again = classifier(seed=1)
     assert_same_history(again.fit(x, y, seed=drawn, epochs=3, batch_size=4), history)
-    Interrupt(monkeypatch, 9)
+    interrupt(monkeypatch, 9)
     classifier(seed=1).fit(x, y, **options | {"checkpoint": tmp_path / "other"}, seed=drawn)
     resumed = classifier(seed=2)
     resumed.fit(x, y, **options | {"checkpoint": tmp_path / "other"}, resume=True)
@@ -399,8 +393,9 @@ def test_seeds_make_runs_repeat():
 def test_another_run_is_not_resumed(tmp_path, options, name):
     fit_classifier("adam", checkpoint=tmp_path / "run", epochs=1)
     with pytest.raises(ValueError, match=f"resume: expected the checkpoint's {name}, "):
-        fit_classifier(**{"optimizer": "adam", "checkpoint": tmp_path / "run", "resume": True}
-                       | options)
+        fit_classifier(
+            **{"optimizer": "adam", "checkpoint": tmp_path / "run", "resume": True} | options
+        )
 
 
 def test_another_model_is_not_resumed(tmp_path):
@@ -523,7 +518,7 @@ def test_the_rate_warms_up_and_follows_the_cosine():
 
 def test_an_interrupt_keeps_the_best_weights(monkeypatch):
     seen = script_validation(monkeypatch, [3.0, 2.0, 2.5])
-    Interrupt(monkeypatch, 10)  # three steps in an epoch: in the fourth
+    interrupt(monkeypatch, 10)  # three steps in an epoch: in the fourth
     model, history = fit_classifier("adam")
     assert history.stopped == "interrupted"
     assert len(history) == 3
@@ -531,7 +526,7 @@ def test_an_interrupt_keeps_the_best_weights(monkeypatch):
 
 
 def test_an_interrupt_in_the_first_epoch_keeps_what_was_learned(monkeypatch):
-    Interrupt(monkeypatch, 2)
+    interrupt(monkeypatch, 2)
     model, history = fit_classifier("adam")
     assert len(history) == 0
     assert (weights(model) != weights(classifier(dropout=0.3, num_layers=2))).any()
@@ -540,7 +535,7 @@ def test_an_interrupt_in_the_first_epoch_keeps_what_was_learned(monkeypatch):
 
 
 def test_an_interrupt_gives_the_optimiser_its_rate_back(monkeypatch):
-    Interrupt(monkeypatch, 2)
+    interrupt(monkeypatch, 2)
     optimizer = cylstm.Adam(0.08)
     fit_classifier(optimizer, warmup=100)
     assert optimizer.learning_rate == 0.08

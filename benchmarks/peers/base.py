@@ -22,10 +22,10 @@ class Task:
     run : callable
         Does the work once and returns when it is done.
     outputs : callable
-        Does the work once from the problem's weights (so before any `run`) and returns what came
-        out, by name. Inference: ``y`` and, where the library gives them, ``h`` and ``c``.
-        Training: ``loss``, ``gradient NAME`` and ``update NAME`` (Adam's) for each parameter, and
-        ``dx``.
+        Does the work from the problem's weights (so before any `run`) and returns what came out,
+        by name. Inference: ``y`` and, where the library gives them, ``h`` and ``c``.
+        Training: two steps, so that a gradient which is not cleared shows; ``loss``, ``dx`` and
+        ``gradient NAME`` of the second, ``update NAME`` by both, for each parameter.
     """
 
     run: Callable[[], object]
@@ -67,7 +67,7 @@ def training_outputs(
     after: dict[str, np.ndarray],
     dx: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
-    """Name the outcome of one training step as `Task.outputs` says."""
+    """Name the outcome of training as `Task.outputs` says."""
     outputs = {"loss": np.asarray(loss)} | ({} if dx is None else {"dx": dx})
     for name, weights in before.items():
         outputs[f"gradient {name}"] = gradients[name]

@@ -39,6 +39,7 @@ class Cylstm(Peer):
             return loss, dx
 
         def outputs():
+            run()
             loss, dx = run()
             gradients = {name: gradient.copy() for name, gradient in lstm.grads.items()}
             return training_outputs(loss, gradients, problem.weights, lstm.state_dict(), dx)

@@ -55,6 +55,7 @@ class Jax(Peer):
             return loss, dx
 
         def outputs():
+            run()
             gradients = from_jax(differentiate(adam[0], *data)[1][0])
             loss, dx = run()
             dx = np.asarray(dx[0]) if need_dx else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
 from benchmarks.problem import Problem, suffixes
 
@@ -57,7 +57,7 @@ def build(problem: Problem, steps: int, constants: dict[str, np.ndarray], state:
     return model.SerializeToString()
 
 
-def layer_nodes(problem: Problem, layer: int, inputs: list[str]) -> list:
+def layer_nodes(problem: Problem, layer: int, inputs: list[str]) -> list[NodeProto]:
     """An LSTM node and the joining of its directions: (T, D, B, H) to (T, B, D*H)."""
     direction = "bidirectional" if problem.cell.bidirectional else "forward"
     raw, swapped = f"raw_{layer}", f"swapped_{layer}"
@@ -91,6 +91,6 @@ def to_onnx_gates(array: np.ndarray) -> np.ndarray:
     return np.concatenate([i, o, f, g])
 
 
-def tensor(name: str, shape: list[int]):
+def tensor(name: str, shape: list[int]) -> ValueInfoProto:
     """A float32 input or output of the graph."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

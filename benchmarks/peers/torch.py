@@ -37,10 +37,10 @@ class Torch(Peer):
         load(cell, {name.removesuffix("_l0"): w for name, w in problem.weights.items()})
         h, c = torch.zeros(2, problem.cell.batch, problem.cell.hidden)
 
-        @torch.inference_mode()
         def step(x_t: np.ndarray) -> np.ndarray:
             nonlocal h, c
-            h, c = cell(torch.from_numpy(x_t), (h, c))
+            with torch.inference_mode():
+                h, c = cell(torch.from_numpy(x_t), (h, c))
             return h.numpy()
 
         return step
@@ -146,9 +146,9 @@ def inference_task(problem: Problem, lstm: torch.nn.LSTM, forward: Forward) -> T
     lstm.eval()
     x = torch.from_numpy(problem.x)
 
-    @torch.inference_mode()
     def run() -> tuple[torch.Tensor, State]:
-        return forward(x)
+        with torch.inference_mode():
+            return forward(x)
 
     def outputs() -> dict[str, np.ndarray]:
         y, (h, c) = run()
@@ -172,6 +172,7 @@ def training_task(problem: Problem, lstm: torch.nn.LSTM, forward: Forward, need_
         return loss
 
     def outputs() -> dict[str, np.ndarray]:
+        run()
         loss = run().item()
         gradients = {name: np.asarray(p.grad) for name, p in lstm.named_parameters()}
         after = {name: p.detach().numpy() for name, p in lstm.named_parameters()}

@@ -150,14 +150,14 @@ class ForecastProblem(Problem):
 
     def targets(self, ends: Positions) -> NDArray[Any]:
         scaled = self.truth(ends) / self.spread[ends, None]
-        return (scaled - self._naive(ends, self.recipe.season)).astype(np.float32)
+        return (scaled - self._naive(ends)).astype(np.float32)
 
     def truth(self, ends: Positions) -> NDArray[Any]:
         return self.observed[ends[:, None] + np.arange(1, self.recipe.horizon + 1)]
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         outputs = super().predict(model, ends).reshape(len(ends), self.recipe.horizon)
-        return (outputs + self._naive(ends, self.recipe.season)) * self.spread[ends, None]
+        return (outputs + self._naive(ends)) * self.spread[ends, None]
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         seasons = {"last value": 0}
@@ -168,7 +168,7 @@ class ForecastProblem(Problem):
             for name, season in seasons.items()
         }
 
-    def _naive(self, ends: Positions, season: int) -> Floats:
+    def _naive(self, ends: Positions, season: int = 0) -> Floats:
         """Naive forecast in spreads, (M, K): the value a season before or, at 0, the last one."""
         if not season:
             return np.repeat(self.level[ends, None], self.recipe.horizon, axis=1)

@@ -1,0 +1,59 @@
+"""The README is true: its Python runs, its table is complete, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import cylstm
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def run(block: str) -> dict:
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    return names
+
+
+def test_the_model_example(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run(BLOCKS[0])
+    model, waves, labels = names["model"], names["waves"], names["labels"]
+    assert len(names["history"]) == 20
+    assert model.evaluate(waves[400:], labels[400:])["accuracy"] > 0.9
+    assert f"# {model.predict(waves[400:403])}" in BLOCKS[0]
+    assert names["scores"] == pytest.approx(model.scores(waves[400]), rel=1e-5)
+
+
+def test_the_layer_example():
+    names = run(BLOCKS[1])
+    for name, shape in (("y", (100, 32, 128)), ("forget_gate", (100, 32, 64))):
+        assert names[name].shape == shape
+        assert str(shape) in BLOCKS[1]
+    assert names["adam"].state_dict()["step"] == 1
+
+
+def test_the_pytorch_example():
+    torch = pytest.importorskip("torch")
+    names = run(BLOCKS[2])
+    for name, tensor in names["theirs"].state_dict().items():
+        assert torch.equal(torch.from_numpy(names["ours"].parameters[name].copy()), tensor)
+
+
+def test_no_block_is_forgotten():
+    assert len(BLOCKS) == 3
+
+
+def test_the_table_names_the_whole_interface():
+    rows = re.findall(r"^\| (`.*?) \|", README, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == set(cylstm.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)(.*?)\)", README))
+def test_links_lead_to_files(link):
+    assert (Path(__file__).parents[1] / link).exists()

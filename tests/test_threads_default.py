@@ -1,0 +1,203 @@
+"""How many threads there are at first, what show_config says, and what an import costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cylstm
+from cylstm import _core, threads
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch):
+    for name in ("CYLSTM_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_system(tmp_path, monkeypatch):
+    """Write the files of a system with 64 CPUs, and give its root."""
+    monkeypatch.setattr(threads, "_count_cpus", lambda: 64)
+
+    def make(files: dict[str, str]) -> Path:
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return make
+
+
+def run_python(code: str, **environment: str) -> str:
+    """What a new interpreter prints."""
+    kept = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    child = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return child.stdout + child.stderr
+
+
+# --- cgroups -------------------------------------------------------------------------------------
+
+V1 = "proc/self/cgroup", "4:memory:/m\n3:cpu,cpuacct:/a/b\n2:cpuset:/c\n1:name=systemd:/s\n"
+V2 = "proc/self/cgroup", "0::/a/b\n"
+GROUPS = "sys/fs/cgroup"
+SYSTEMS = {
+    "none": ({}, None),
+    "v2, no limit": ({"cpu.max": "max 100000\n"}, None),
+    "v2": ({"a/b/cpu.max": "300000 100000\n"}, 3),
+    "v2, rounded up": ({"a/b/cpu.max": "150000 100000\n"}, 2),
+    "v2, less than one": ({"a/b/cpu.max": "5000 100000\n"}, 1),
+    "v2, of a group around it": ({"a/b/cpu.max": "max 100000\n", "a/cpu.max": "7 1\n"}, 7),
+    "v2, the least": ({"a/b/cpu.max": "9 1\n", "a/cpu.max": "4 1\n", "cpu.max": "6 1\n"}, 4),
+    "v2, of a container": ({"cpu.max": "200000 100000\n"}, 2),
+    "v2, of another group": ({"a/c/cpu.max": "1 1\n"}, None),
+    "v2, nonsense": ({"cpu.max": "much\n"}, None),
+}
+
+
+def version_1(folder: str, quota: int, period: int = 100_000) -> dict[str, str]:
+    return {
+        f"cpu/{folder}cpu.cfs_quota_us": f"{quota}\n",
+        f"cpu/{folder}cpu.cfs_period_us": f"{period}\n",
+    }
+
+
+SYSTEMS_1 = {
+    "v1, no limit": (version_1("a/b/", -1), None),
+    "v1": (version_1("a/b/", 250_000), 3),
+    "v1, of a group around it": (version_1("a/b/", -1) | version_1("a/", 200_000), 2),
+    "v1, of a container": (version_1("", 400_000), 4),
+    "v1, half": ({"cpu/a/b/cpu.cfs_quota_us": "100000\n"}, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [(V2, *case) for case in SYSTEMS.values()] + [(V1, *case) for case in SYSTEMS_1.values()],
+    ids=[*SYSTEMS, *SYSTEMS_1],
+)
+def test_the_cgroup_s_limit(make_system, membership, files, expected):
+    name, text = membership
+    root = make_system({name: text, **{f"{GROUPS}/{path}": text for path, text in files.items()}})
+    limits = {"CPUs": 64} if expected is None else {"CPUs": 64, "cgroup": expected}
+    assert threads.find_limits(root) == limits
+
+
+def test_a_system_without_cgroups_has_no_such_limit(make_system):
+    assert threads.find_limits(make_system({})) == {"CPUs": 64}
+
+
+# --- the default ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 3),
+        ({"OMP_NUM_THREADS": "2"}, 2),
+        ({"OMP_NUM_THREADS": "2,1"}, 2),
+        ({"OMP_NUM_THREADS": "5"}, 3),
+        ({"CYLSTM_NUM_THREADS": "7", "OMP_NUM_THREADS": "2"}, 7),
+        ({"CYLSTM_NUM_THREADS": " 1 "}, 1),
+        ({"CYLSTM_NUM_THREADS": ""}, 3),
+        ({"CYLSTM_NUM_THREADS": "100000"}, 1024),
+    ],
+    ids=str,
+)
+def test_the_default_is_the_least_limit_or_what_the_variable_says(
+    monkeypatch, restore_num_threads, environment, expected
+):
+    monkeypatch.setattr(threads, "_count_cpus", lambda: 4)
+    monkeypatch.setattr(threads, "_cgroup_limit", lambda root: 3)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    threads.set_default()
+    assert cylstm.get_num_threads() == expected
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "two", "1.5", "²"])
+@pytest.mark.parametrize("name", ["CYLSTM_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_what_is_no_number_is_ignored_with_a_warning(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.warns(RuntimeWarning, match=f"{name}: expected a number of threads, got '{value}'"):
+        assert name not in threads.find_limits()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no affinity")
+def test_the_default_respects_affinity(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 4, 6})
+    assert threads.find_limits()["CPUs"] == 3
+
+
+def test_a_process_starts_with_what_its_environment_says():
+    code = "import cylstm; print(cylstm.get_num_threads())"
+    assert run_python(code, CYLSTM_NUM_THREADS="3") == "3\n"
+    printed = run_python(code, CYLSTM_NUM_THREADS="many")
+    assert "CYLSTM_NUM_THREADS: expected a number of threads, got 'many'" in printed
+    assert int(printed.splitlines()[0]) >= 1
+
+
+def test_what_is_set_is_got(restore_num_threads):
+    for number in (1, 5, 2):
+        cylstm.set_num_threads(number)
+        assert cylstm.get_num_threads() == _core.get_num_threads() == number
+
+
+# --- show_config ---------------------------------------------------------------------------------
+
+
+def test_show_config_prints_what_it_returns(capsys, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    config = cylstm.show_config()
+    printed = capsys.readouterr().out
+    assert config["version"] == cylstm.__version__
+    assert config["isa"] == _core.build_info()["isa"]
+    assert config["threads"] == cylstm.get_num_threads()
+    assert config["limits"]["OMP_NUM_THREADS"] == 1
+    for name, value in config.items():
+        assert f"{name}:" in printed
+        assert str(value) in printed
+
+
+def test_show_config_names_the_blas():
+    pytest.importorskip("scipy")
+    assert {"blas", "version", "threads"} <= cylstm.show_config()["blas"].keys()
+
+
+@pytest.mark.parametrize("error", ["ImportError", "TypeError"])
+def test_show_config_says_why_there_is_no_blas(error):
+    code = f"""
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cylstm._blas":
+            raise {error}("a foreign signature")
+sys.meta_path.insert(0, Finder())
+import cylstm
+print(cylstm.show_config()["blas"])
+"""
+    assert f"own kernels instead ({error}: a foreign signature)" in run_python(code)
+
+
+# --- importing -----------------------------------------------------------------------------------
+
+
+def test_importing_and_streaming_leave_heavy_packages_alone():
+    code = """
+import sys, cylstm
+cylstm.LSTM(3, 4).stream().step([1, 2, 3])
+print(sorted({"scipy", "pandas", "tqdm", "matplotlib", "threadpoolctl"} & set(sys.modules)))
+"""
+    assert run_python(code) == "[]\n"

@@ -219,21 +219,21 @@ class Layout(NamedTuple):
         return (batch, steps, width) if self.batch_first else (steps, batch, width)
 
 
+class Extent(NamedTuple):
+    """How much a caller's arrays hold, and how they stand."""
+
+    steps: int
+    batch: int
+    layout: Layout
+
+
 class Call(NamedTuple):
     """The checked arguments of one call, as the core takes them."""
 
     x: NDArray[Any]
     state: tuple[Float32, ...] | None
     lengths: NDArray[np.int64] | None
-    layout: Layout
-
-    @property
-    def steps(self) -> int:
-        return self.x.shape[0]
-
-    @property
-    def batch(self) -> int:
-        return self.x.shape[1]
+    extent: Extent
 
 
 @dataclass(frozen=True)
@@ -254,11 +254,12 @@ class Signature:
         array, layout = self._read_x(x, "x")
         array = np.ascontiguousarray(array) if self.width is None else _dense_rows(array)
         steps, batch = array.shape[:2]
+        extent = Extent(steps, batch, layout)
         return Call(
             array,
-            self.read_state(state, "state", batch, layout),
+            self.read_state(state, "state", extent),
             as_lengths(lengths, batch, steps),
-            layout,
+            extent,
         )
 
     def read_sequence(self, x: Any, name: str) -> NDArray[Any]:
@@ -285,27 +286,21 @@ class Signature:
         one = "(T,)" if self.width is None else f"(T{width})"
         return f"({'B, T' if self.batch_first else 'T, B'}{width}), or {one} for one sequence"
 
-    def state_shapes(self, batch: int, layout: Layout) -> dict[str, Shape]:
-        """The caller's shape of each part of the state."""
-        middle = (batch,) if layout.batched else ()
-        return {
-            name: (self.layers * self.directions, *middle, self.hidden_size)
-            for name in self.state_names
-        }
-
-    def read_state(
-        self, state: Any, name: str, batch: int, layout: Layout
-    ) -> tuple[Float32, ...] | None:
+    def read_state(self, state: Any, name: str, extent: Extent) -> tuple[Float32, ...] | None:
         """The caller's h or (h, c) as the core's tuple of (L * D, B, H)."""
         if state is None:
             return None
-        parts = as_state(state, name, self.state_shapes(batch, layout))
-        return parts if layout.batched else tuple(part[:, np.newaxis] for part in parts)
+        batched = extent.layout.batched
+        middle = (extent.batch,) if batched else ()
+        shape = (self.layers * self.directions, *middle, self.hidden_size)
+        parts = as_state(state, name, dict.fromkeys(self.state_names, shape))
+        return parts if batched else tuple(part[:, np.newaxis] for part in parts)
 
     @staticmethod
-    def restore_state(state: tuple[Float32, ...], layout: Layout) -> Any:
+    def restore_state(state: tuple[Float32, ...], extent: Extent) -> Any:
         """The core's tuple as the caller's h or (h, c)."""
-        return from_state(state if layout.batched else tuple(part[:, 0] for part in state))
+        batched = extent.layout.batched
+        return from_state(state if batched else tuple(part[:, 0] for part in state))
 
 
 def as_tokens(value: Any, name: str) -> NDArray[np.int32]:
@@ -317,7 +312,7 @@ def as_tokens(value: Any, name: str) -> NDArray[np.int32]:
     for token in (array.min(initial=0), array.max(initial=0)):
         if not limits.min <= token <= limits.max:
             raise ValueError(f"{name}: expected tokens of the vocabulary, got {token}")
-    return array.astype(np.int32, copy=False)
+    return np.require(array, np.int32, ["A"])
 
 
 def as_lengths(value: Any, batch: int, steps: int) -> NDArray[np.int64] | None:
@@ -334,7 +329,7 @@ def as_lengths(value: Any, batch: int, steps: int) -> NDArray[np.int64] | None:
         raise ValueError(
             f"lengths: expected integers in 0..{steps}, got {array[wrong[0]]} at {wrong[0]}"
         )
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return np.require(array, np.int64, ["A", "C"])
 
 
 def as_state(value: Any, name: str, shapes: Mapping[str, Shape]) -> tuple[Float32, ...]:

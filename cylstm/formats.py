@@ -17,8 +17,11 @@ hidden_size, num_layers
 output_size        0: no head
 bidirectional      0 or 1
 bias               0 or 1
-python             what only Python needs, one JSON object: C skips it
+python             what only Python needs, one JSON object, which C skips
 =================  ==============================================================================
+
+The JSON object has `batch_first`, `dropout` and `seed`; a layer's `record_calls`, how many dropout
+masks it has drawn; a model's `classes` and `extras`.
 
 Nothing is unpickled, no number that the network computes with is read from text, and sizes count
 only as far as the file's own tensors back them.
@@ -31,6 +34,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +78,7 @@ class Contents:
 
 
 def encode(contents: Contents) -> bytes:
-    """The bytes of a model file; TypeError or ValueError where `python` is not JSON."""
+    """The bytes of a model file; TypeError or ValueError where JSON cannot hold the extras."""
     words = {key: str(contents.network[key] or "none") for key in _WORDS}
     integers = {key: str(int(contents.network[key])) for key in _LEAST}
     metadata = {
@@ -82,7 +86,7 @@ def encode(contents: Contents) -> bytes:
         "format_version": str(FORMAT_VERSION),
         **words,
         **integers,
-        "python": json.dumps(contents.python, allow_nan=False),
+        "python": _write_json(contents.python),
     }
     return safetensors.numpy.save(contents.tensors, metadata)
 
@@ -114,6 +118,8 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(target, draft)
         os.replace(draft, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -131,7 +137,7 @@ def check_keys(mapping: Mapping[str, Any], expected: set[str], name: str) -> Non
 def _read_metadata(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """`network` and `python` of a file whose structure safetensors has checked."""
     length = int.from_bytes(data[:_HEADER_SIZE], "little")
-    metadata = json.loads(data[_HEADER_SIZE : _HEADER_SIZE + length]).get("__metadata__", {})
+    metadata = json.loads(data[_HEADER_SIZE : _HEADER_SIZE + length]).get("__metadata__") or {}
     if metadata.get("format") != "cylstm":
         raise ValueError("metadata: expected a cylstm model, whose format is 'cylstm'")
     as_choice(metadata.get("format_version"), "metadata format_version", (str(FORMAT_VERSION),))
@@ -152,6 +158,13 @@ def _read_integer(text: str, key: str) -> int | bool:
     if key in _FLAGS:
         return bool(as_size(int(text), f"metadata {key}", minimum=0, maximum=1))
     return as_size(int(text), f"metadata {key}", minimum=_LEAST[key])
+
+
+def _write_json(python: dict[str, Any]) -> str:
+    try:
+        return json.dumps(python, allow_nan=False)
+    except (TypeError, ValueError) as error:  # of what it has, only extras may not be JSON
+        raise type(error)(f"extras: expected what JSON can hold ({error})") from None
 
 
 def _read_json(text: str) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class SequenceModel(Network):
     >>> import cylstm
     >>> import numpy as np
     >>> model = cylstm.SequenceModel(
-    ...     task="classification", input_size=2, hidden_size=8, pooling="mean", output_size=3, seed=0
+    ...     task="classification", input_size=2, hidden_size=8, pooling="mean", output_size=3
     ... )
     >>> sequences = [np.zeros((5, 2)), np.zeros((9, 2))]
     >>> model.scores(sequences).shape

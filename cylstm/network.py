@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core, formats
 from .arrays import (
-    Call,
+    Extent,
     Float32,
     Shape,
     Signature,
@@ -230,7 +230,7 @@ class Network:
         Any number of threads may call one network at once.
         """
         call = self._signature.read(x, state, lengths)
-        shape, read = self._output_shape(call), (call.x, *(call.state or ()))
+        shape, read = self._output_shape(call.extent), (call.x, *(call.state or ()))
         y = np.empty(shape, np.float32) if out is None else as_out(out, shape, read)
         _, last = self._network.forward(
             call.x,
@@ -238,9 +238,9 @@ class Network:
             call.lengths,
             num_threads=as_num_threads(num_threads),
             reproducible=as_flag(reproducible, "reproducible"),
-            out=self._core_view(y, call),
+            out=self._core_view(y, call.extent),
         )
-        return y, self._signature.restore_state(last, call.layout)
+        return y, self._signature.restore_state(last, call.extent)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Feed the network step by step; ValueError for a bidirectional one, which needs the end.
@@ -261,17 +261,18 @@ class Network:
     def _pooled(self) -> bool:
         return self._network_config["pooling"] is not None
 
-    def _output_shape(self, call: Call) -> Shape:
+    def _output_shape(self, extent: Extent) -> Shape:
         """Of y, as the caller sees it."""
+        steps, batch, layout = extent
         if not self._pooled:
-            return call.layout.shape(call.steps, call.batch, self._output_width)
-        return (call.batch, self._output_width) if call.layout.batched else (self._output_width,)
+            return layout.shape(steps, batch, self._output_width)
+        return (batch, self._output_width) if layout.batched else (self._output_width,)
 
-    def _core_view(self, y: Float32, call: Call) -> Float32:
+    def _core_view(self, y: Float32, extent: Extent) -> Float32:
         """A caller's y, or its gradient, as the core sees it: (T, B, ...) or (B, O)."""
         if not self._pooled:
-            return call.layout.time_major(y)
-        return y if call.layout.batched else y[np.newaxis]
+            return extent.layout.time_major(y)
+        return y if extent.layout.batched else y[np.newaxis]
 
     # --- parameters and gradients
 

@@ -8,7 +8,7 @@ Harvard TR-10-98 (1998).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def _count(symbols: NDArray[np.uint8], length: int, *, continuation: bool) -> _C
 
 def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Chen and Goodman's discounts for counts 0, 1, 2 and 3 or more."""
-    n1, n2, n3, n4 = (max(np.count_nonzero(counts == k), 1) for k in (1, 2, 3, 4))
+    n1, n2, n3, n4 = (max(int(np.count_nonzero(counts == k)), 1) for k in (1, 2, 3, 4))
     y = n1 / (n1 + 2 * n2)
     raw = [0.0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
     # Few, odd counts can push the estimate out of its range: no n-gram may lose more than it has,
@@ -110,7 +110,7 @@ def _interpolate(
 
 
 def _lookup(
-    keys: NDArray[np.int64], values: NDArray[np.float64], queries: NDArray[np.int64]
+    keys: NDArray[np.int64], values: NDArray[Any], queries: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Value of each query's key, 0 where the sorted `keys` do not hold it."""
     found = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)

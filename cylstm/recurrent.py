@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .arrays import (
     MAX_LAYERS,
-    Call,
+    Extent,
     Float32,
     as_accumulators,
     as_choice,
@@ -67,10 +67,10 @@ class Tape:
     (1, 1, 4)
     """
 
-    def __init__(self, tape: _core.Tape, layer: Recurrent, call: Call) -> None:
+    def __init__(self, tape: _core.Tape, layer: Recurrent, extent: Extent) -> None:
         self._tape = tape
         self._layer = layer
-        self._call = call
+        self._extent = extent
 
     @property
     def nbytes(self) -> int:
@@ -94,7 +94,8 @@ class Tape:
         )
 
     def __repr__(self) -> str:
-        return f"<Tape of {self._call.steps} steps x {self._call.batch}, {self.nbytes} bytes>"
+        steps, batch, _ = self._extent
+        return f"<Tape of {steps} steps x {batch}, {self.nbytes} bytes>"
 
 
 # --- layers --------------------------------------------------------------------------------------
@@ -182,11 +183,13 @@ class Recurrent(Network):
         call = self._signature.read(x, state, lengths)
         mask_key = self._next_key() if key is None else as_seed(key, "key")
         y, last, tape = self._network.record(call.x, call.state, call.lengths, mask_key)
-        state = self._signature.restore_state(last, call.layout)
-        return call.layout.restore(y), state, Tape(tape, self, call)
+        state = self._signature.restore_state(last, call.extent)
+        return call.extent.layout.restore(y), state, Tape(tape, self, call.extent)
 
     def _next_key(self) -> int:
-        """A key that no call before had, never 0."""
+        """A key that no call before had; 0, which drops nothing, only without dropout."""
+        if self.dropout == 0.0:
+            return 0
         with self._lock:
             number = self._record_calls
             self._record_calls += 1
@@ -201,7 +204,7 @@ class Recurrent(Network):
         *,
         grads: Gradients | None = None,
         need_dx: bool = True,
-    ) -> tuple[Float32 | None, State]:
+    ) -> tuple[Any, State]:
         """Gradients of a loss through a recorded call.
 
         Parameters
@@ -240,13 +243,13 @@ class Recurrent(Network):
             raise TypeError(f"tape: expected what record returned, got {type(tape).__name__}")
         if tape._layer is not self:
             raise ValueError(f"tape: expected one that this layer recorded, got {tape!r}")
-        call, need_dx = tape._call, as_flag(need_dx, "need_dx")
-        gradient = self._core_view(as_shaped(dy, "dy", self._output_shape(call)), call)
-        last = self._signature.read_state(dstate, "dstate", call.batch, call.layout)
+        extent, need_dx = tape._extent, as_flag(need_dx, "need_dx")
+        gradient = self._core_view(as_shaped(dy, "dy", self._output_shape(extent)), extent)
+        last = self._signature.read_state(dstate, "dstate", extent)
         with self._adding_into(grads) as vector:
             dx, first = self._network.backward(tape._tape, gradient, last, vector, need_dx)
-        dx = None if dx is None else call.layout.restore(dx)
-        return dx, self._signature.restore_state(first, call.layout)
+        first = self._signature.restore_state(first, extent)
+        return None if dx is None else extent.layout.restore(dx), first
 
     @contextmanager
     def _adding_into(self, grads: Gradients | None) -> Iterator[Float32 | None]:

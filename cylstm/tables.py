@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "Table", "Timeline", "future_times", "learn_columns", "read_table"]
+__all__ = [
+    "TEST",
+    "TRAINING",
+    "VALIDATION",
+    "Column",
+    "Table",
+    "Timeline",
+    "future_times",
+    "learn_columns",
+    "read_table",
+]
 
 #: Cells that mean "no value", compared without case and surrounding blanks.
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"})
@@ -30,6 +40,8 @@ DELIMITERS = ",;\t|"
 #: A text column with more different values than this, or with values that mostly come once, is a
 #: name or a key, not a category.
 MAX_CATEGORIES = 100
+#: The parts of a series in the order of time, see `Timeline.parts`.
+TRAINING, VALIDATION, TEST = range(3)
 
 
 def _pandas() -> Any:
@@ -302,9 +314,9 @@ class Timeline:
         return values[np.where(latest >= self.start, latest, np.arange(len(self)))]
 
     def parts(self, validation: float, test: float) -> NDArray[np.int64]:
-        """Split each series by time: 0 training, 1 validation, 2 test, for each position.
+        """Split each series by time: TRAINING, VALIDATION or TEST for each position.
 
-        `validation` and `test` are the fractions of a series' rows; the test rows are its last.
+        `validation` and `test` are fractions of a series' rows; the test rows are its last.
         """
         size, place = self.stop - self.start, np.arange(len(self)) - self.start
         test_rows = np.rint(size * test)
@@ -416,7 +428,7 @@ def learn_columns(
     training : ndarray of bool, shape (N,)
         The rows to learn from.
     names : sequence of str or None
-        The columns to use; None: every one that can be, less `exclude`.
+        The columns to use; None: every one that can be and is not a mere counter, less `exclude`.
     exclude : iterable of str or None
         Columns with another part to play.
     categories : sequence of str
@@ -440,6 +452,8 @@ def learn_columns(
         if names is None and name in excluded:
             continue
         column, problem = _learn_column(table, name, training, as_text=name in categories)
+        if names is None and not problem and _is_counter(table, column):
+            problem = "rises or falls with every row, like a time"
         if problem and names is not None:
             raise ValueError(f"{table.path}: column {name!r} cannot be an input: {problem}")
         if problem:
@@ -447,6 +461,14 @@ def learn_columns(
         else:
             columns.append(column)
     return columns, ignored
+
+
+def _is_counter(table: Table, column: Column) -> bool:
+    """Whether later rows of a column can only lie outside of the range seen in training."""
+    if column.categories is not None:
+        return False
+    steps = np.diff(table.numbers(column.name))
+    return len(steps) > 1 and bool((steps > 0).all() or (steps < 0).all())
 
 
 def _learn_column(

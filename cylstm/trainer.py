@@ -211,18 +211,15 @@ class Trainer:
 
     def _save(self) -> None:
         if self.plan.checkpoint is not None:
-            state = self.optimizer.state_dict() | {"learning_rate": self.learning_rate}
-            weights = self.network.vector.copy()
-            saved = Checkpoint(
-                self.settings,
-                self.plan.seed,
-                weights,
-                self.best_weights,
-                self.scales,
-                state,
-                self.history,
-            )
-            saved.save(self.plan.checkpoint)
+            Checkpoint(
+                settings=self.settings,
+                seed=self.plan.seed,
+                weights=self.network.vector.copy(),
+                best_weights=self.best_weights,
+                scales=self.scales,
+                optimizer=self.optimizer.state_dict(),
+                history=self.history,
+            ).save(self.plan.checkpoint)
 
     # --- an epoch
 

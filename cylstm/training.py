@@ -117,6 +117,8 @@ def fit(
     TypeError, ValueError
         When an argument is of no use (NaN and infinity in x and y are refused); nothing has
         changed then.
+    OSError
+        When the checkpoint cannot be read or written.
     DivergenceError
         A FloatingPointError: the loss, its gradient or the weights became NaN or infinite. The
         model has the best weights that it had before, at worst those it started with.
@@ -145,8 +147,8 @@ def fit(
         mean, std = scales["output_scale"]
         training = training.standardised(mean, std)
         held_out = held_out and held_out.standardised(mean, std)
-    steps = get_optimizer(optimizer, learning_rate)
-    trainer = Trainer(model, plan, steps, training, held_out, scales)
+    updates = get_optimizer(optimizer, learning_rate)
+    trainer = Trainer(model, plan, updates, training, held_out, scales)
     if saved:
         trainer.resume(saved)
     if classes is not None and model.classes is None and classes != range(len(classes)):
@@ -156,11 +158,14 @@ def fit(
 
 
 def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Checkpoint | None:
-    if not as_flag(resume, "resume"):
-        return None
     if path is None:
-        raise ValueError("checkpoint: expected the file to resume from, got None")
-    return Checkpoint.load(path) if os.path.exists(path) else None
+        if as_flag(resume, "resume"):
+            raise ValueError("checkpoint: expected the file to resume from, got None")
+        return None
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):  # said now rather than after the first epoch
+        raise FileNotFoundError(f"checkpoint: expected a file in a directory, {folder} is none")
+    return Checkpoint.load(path) if as_flag(resume, "resume") and os.path.exists(path) else None
 
 
 def _is_one_text(model: Model, x: Any) -> bool:
@@ -174,7 +179,7 @@ def _choose_bptt_steps(model: Model, x: Any, bptt_steps: int | None) -> int | No
         return DEFAULT_BPTT_STEPS if _is_one_text(model, x) else None
     if config["bidirectional"] or config["pooling"] is not None:
         raise ValueError(
-            f"bptt_steps: expected None for a model that is bidirectional or pooled, "
+            "bptt_steps: expected None for a model that is bidirectional or pooled, "
             f"which needs whole sequences, got {bptt_steps}"
         )
     return bptt_steps

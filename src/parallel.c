@@ -80,6 +80,60 @@ __attribute__((constructor)) static void watch_forks(void)
 }
 #endif
 
+/* ---- clocks, and whether there are more threads than cores ---- */
+
+static int64_t in_nanoseconds(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t wall_clock(void)
+{
+    struct timespec now;
+#if defined(_WIN32)
+    timespec_get(&now, TIME_UTC);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+    return in_nanoseconds(now);
+}
+
+/* What this thread has computed; where that cannot be told, as much as has passed. */
+static int64_t cpu_clock(void)
+{
+#if defined(_WIN32)
+    return wall_clock();
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return in_nanoseconds(now);
+#endif
+}
+
+static _Atomic int64_t crowded_until;
+static atomic_int crowded_calls; /* in a row */
+
+/* A team met a member that was not let run, which costs milliseconds: do without teams for a while, 50 ms at first and
+ * twice as long whenever the next team meets the same, up to 1.6 s. */
+static void remember_crowd(void)
+{
+    enum { FIRST = 50000000, DOUBLINGS = 5 };
+    const int before = atomic_load(&crowded_calls);
+    if (before < DOUBLINGS) atomic_store(&crowded_calls, before + 1);
+    atomic_store(&crowded_until, wall_clock() + ((int64_t)FIRST << before));
+}
+
+static void forget_crowd(void)
+{
+    atomic_store_explicit(&crowded_calls, 0, memory_order_relaxed);
+}
+
+static int is_crowded(void)
+{
+    const int64_t until = atomic_load_explicit(&crowded_until, memory_order_relaxed);
+    return until != 0 && wall_clock() < until;
+}
+
 /* ---- the budget of cores ---- */
 
 void cylstm_set_thread_budget(int threads)
@@ -95,6 +149,7 @@ int cylstm_thread_budget(void)
 /* Takes up to `wanted` of the cores no other call holds; at least one, so that nobody waits. */
 static int take_threads(int wanted)
 {
+    if (wanted > 1 && is_crowded()) wanted = 1;
     const int budget = wanted > cylstm_thread_budget() ? wanted : cylstm_thread_budget();
     int busy = atomic_load(&busy_threads), taken;
     do {
@@ -141,76 +196,69 @@ static void wake_all(atomic_int *word)
 #endif
 }
 
-static int64_t nanoseconds(void)
-{
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* ---- barrier ---- */
 
-enum {
-    SPINS = 4000,         /* pauses before sleeping: some 50 us, several steps' worth of waiting */
-    TOO_LATE_NS = 400000, /* equal shares of a step differ by far less; a scheduler's time slice is far longer */
-};
-
 struct team {
+    int64_t start; /* when the call began */
     _Alignas(64) atomic_int arrived;
-    atomic_int late;
     _Alignas(64) atomic_int phase; /* bumped when all have arrived; the word that sleepers watch */
     atomic_int sleepers;
     atomic_int shrunk;
 };
 
-/* Waits for the phase to end: spins, then sleeps. Returns whether somebody was far too late. */
-static int wait_for_phase(team *t, int phase)
+/* Waits for the phase to end: spins for some 50 us, several steps' worth of waiting, then sleeps. */
+static void wait_for_phase(worker *w, int phase)
 {
+    enum { SPINS = 4000 };
+    team *t = w->team;
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&t->phase, memory_order_acquire) != phase) return 0;
+        if (atomic_load_explicit(&t->phase, memory_order_acquire) != phase) return;
         pause_briefly();
     }
-    const int64_t start = nanoseconds();
+    const int64_t start = wall_clock();
     atomic_fetch_add(&t->sleepers, 1);
     while (atomic_load(&t->phase) == phase) sleep_while(&t->phase, phase);
     atomic_fetch_sub(&t->sleepers, 1);
-    return nanoseconds() - start > TOO_LATE_NS;
+    w->idle += wall_clock() - start;
 }
 
-static void arrive(team *t, int size, int equal_shares)
+/* Whether this thread has been kept from running for far longer than waking up takes: time that passed, less what it
+ * computed, less what it slept waiting for others. */
+static int was_descheduled(const worker *w)
 {
-    const int phase = atomic_load_explicit(&t->phase, memory_order_relaxed);
-    if (atomic_fetch_add(&t->arrived, 1) + 1 == size) {
-        atomic_store(&t->arrived, 0);
-        /* Decided by the last to arrive, before anyone goes on, so that all agree. */
-        if (atomic_load(&t->late)) atomic_store(&t->shrunk, 1);
-        atomic_fetch_add(&t->phase, 1);
-        if (atomic_load(&t->sleepers) > 0) wake_all(&t->phase);
-    } else if (wait_for_phase(t, phase) && equal_shares) {
-        atomic_store(&t->late, 1); /* takes effect at the next barrier */
-    }
+    enum { TOO_LONG = 300000 };
+    return wall_clock() - w->team->start - (cpu_clock() - w->cpu_start) - w->idle > TOO_LONG;
 }
 
-static void meet(worker *w, int equal_shares)
+/* The last to arrive while others sleep is the one they all wait for. If that is because it was not let run, there are
+ * more threads than cores: decided here, before anyone goes on, so that all agree. */
+static void arrive(worker *w)
+{
+    team *t = w->team;
+    const int phase = atomic_load_explicit(&t->phase, memory_order_relaxed);
+    if (atomic_fetch_add(&t->arrived, 1) + 1 < w->size) {
+        wait_for_phase(w, phase);
+        return;
+    }
+    atomic_store(&t->arrived, 0);
+    if (atomic_load(&t->sleepers) > 0 && was_descheduled(w)) {
+        atomic_store(&t->shrunk, 1);
+        remember_crowd();
+    }
+    atomic_fetch_add(&t->phase, 1);
+    if (atomic_load(&t->sleepers) > 0) wake_all(&t->phase);
+}
+
+void cylstm_barrier(worker *w)
 {
     if (w->team == NULL) return;
-    arrive(w->team, w->size, equal_shares);
+    arrive(w);
     if (atomic_load_explicit(&w->team->shrunk, memory_order_relaxed)) {
         /* The first thread has everything from here on; the others fall through what is left of the body. */
         w->rank = w->rank == 0 ? 0 : -1;
         w->size = 1;
         w->team = NULL;
     }
-}
-
-void cylstm_barrier(worker *w)
-{
-    meet(w, 0);
-}
-
-void cylstm_step_barrier(worker *w)
-{
-    meet(w, 1);
 }
 
 /* ---- the region ---- */
@@ -227,15 +275,16 @@ static void run_alone(parallel_body body, void *context)
 
 static void run_team(int threads, parallel_body body, void *context)
 {
-    team t = {0};
+    team t = {.start = wall_clock()};
 #pragma omp parallel num_threads(threads)
     {
         const int size = omp_get_num_threads(); /* may be fewer than asked for */
-        worker w = {.team = size > 1 ? &t : NULL, .rank = omp_get_thread_num(), .size = size};
+        worker w = {.team = size > 1 ? &t : NULL, .rank = omp_get_thread_num(), .size = size, .cpu_start = cpu_clock()};
         const uint64_t mode = set_ieee_mode();
         body(&w, context);
         restore_mode(mode);
     }
+    if (!t.shrunk) forget_crowd();
 }
 
 static int threads_available(int wanted)

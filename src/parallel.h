@@ -2,7 +2,8 @@
  * Threads: one team per call. The only file beside parallel.c that knows there is OpenMP; without it, a team of one.
  *
  * Every member of a team runs the same body on its own share of each loop and meets the others at barriers. A team may
- * be smaller than asked for: in a nested region, where all cores are taken by other calls, in a forked child.
+ * be smaller than asked for: in a nested region, where all cores are taken by other calls or, of late, by other
+ * processes, in a forked child.
  */
 #ifndef CYLSTM_PARALLEL_H
 #define CYLSTM_PARALLEL_H
@@ -17,6 +18,7 @@ typedef struct worker {
     team *team; /* NULL: alone, barriers do nothing */
     int rank;   /* -1 once the team has shrunk to one thread: every share is empty */
     int size;
+    int64_t cpu_start, idle; /* CPU time at the start of the call, and time slept at barriers since, in ns */
 } worker;
 
 typedef void (*parallel_body)(worker *w, void *context);
@@ -25,12 +27,9 @@ typedef void (*parallel_body)(worker *w, void *context);
  * IEEE (round to nearest, denormals kept) meanwhile. */
 void cylstm_parallel_run(int threads, parallel_body body, void *context);
 
-/* All members wait for each other; what one wrote before it, the others see after it. */
+/* All members wait for each other; what one wrote before it, the others see after it. If the one they waited for had been
+ * kept from running, by more threads than there are cores, the first member does the rest of the call alone. */
 void cylstm_barrier(worker *w);
-
-/* A barrier between equal shares of work, as between the steps of a sequence. A member that comes far too late was
- * descheduled: on an oversubscribed machine the rest of the call then runs on the first thread alone. */
-void cylstm_step_barrier(worker *w);
 
 /* This worker's part of 0 .. n-1: contiguous, disjoint, together everything. */
 static inline range cylstm_share(const worker *w, int64_t n)

@@ -2,7 +2,7 @@
 
 enum {
     /* Below this many multiply-adds a second thread costs more (some 5 us to wake it) than it brings. */
-    WORK_PER_THREAD = 400000,
+    WORK_PER_THREAD = 1000000,
     /* A sgemm tile: large enough that OpenBLAS's packing of its operands pays, small enough to share out. */
     TILE_ROWS_TARGET = 256,
     TILE_COLUMNS_TARGET = 256,

@@ -66,7 +66,7 @@ static range share_units(const share *s, const panels *p, int64_t units)
 /* After a step shared out by units, everyone needs everyone's part; shared out by sequences, nobody does. */
 static void end_step(worker *w, const recurrent_pass *p)
 {
-    if (!p->plan->split_rows) cylstm_step_barrier(w);
+    if (!p->plan->split_rows) cylstm_barrier(w);
 }
 
 /* ---- states between the caller's (B, H) arrays and ranked, padded rows ---- */

@@ -1,4 +1,4 @@
-"""What is refused, and that the error says which argument it was, what it was and what it should be.
+"""What is refused: each error says which argument it was, what it was and what was expected.
 
 Damaged files are in test_formats.py, training data in test_training.py, tables in test_cli.py.
 """
@@ -115,7 +115,7 @@ def test_inputs(case):
 @pytest.mark.parametrize("x", [X[..., :2], X[:0], None, "abc"], ids=["width", "T=0", "None", "str"])
 def test_record_refuses_what_a_call_does(layer, x):
     for call in (layer, layer.record):
-        with pytest.raises((TypeError, ValueError), match="^x: expected"):
+        with pytest.raises((TypeError, ValueError), match=r"^x: expected"):
             call(x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -208,13 +209,20 @@ def test_a_save_through_a_link_keeps_the_link(path):
     assert cylstm.load(path).config == make_model().config
 
 
+def test_a_save_keeps_who_may_read_the_file(path):
+    make_model().save(path)
+    path.chmod(0o600)
+    make_model().save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("extras", [{"a": object()}, {"a": float("nan")}], ids=["object", "nan"])
 def test_extras_that_json_cannot_hold_are_refused(path, extras):
     model = make_model()
     model.save(path)
     before = path.read_bytes()
     model.extras = extras
-    with pytest.raises((TypeError, ValueError), match="JSON"):
+    with pytest.raises((TypeError, ValueError), match=r"^extras: expected what JSON can hold"):
         model.save(path)
     assert path.read_bytes() == before
 
@@ -241,6 +249,10 @@ def test_a_truncated_file_is_refused_wherever_it_ends(path):
             cylstm.load(path)
 
 
+def write_header(path: Path, header: bytes) -> None:
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
 def write_zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("archive/data.pkl", b"...")
@@ -251,6 +263,8 @@ OTHER_KINDS = {
     "zip": write_zip,
     "text": lambda path: path.write_text("date,value\n2020-01-01,3\n" * 100),
     "zeros": lambda path: path.write_bytes(bytes(1000)),
+    "empty header": lambda path: write_header(path, b"{}"),
+    "null metadata": lambda path: write_header(path, b'{"__metadata__":null}'),
     "other tensors": lambda path: safetensors.numpy.save_file({"a": normal(2)}, path),
     "other metadata": lambda path: safetensors.numpy.save_file(
         {"a": normal(2)}, path, {"format": "pt"}
@@ -367,7 +381,5 @@ def test_whatever_bytes_change_a_file_loads_or_is_refused(tmp_path_factory, chan
         damaged[position] = value
     path = tmp_path_factory.mktemp("damaged") / "model"
     path.write_bytes(damaged)
-    try:
+    with contextlib.suppress(ValueError):  # any other exception would be a fault
         cylstm.load(path)
-    except ValueError as error:
-        assert str(path) in str(error)

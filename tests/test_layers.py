@@ -331,13 +331,18 @@ def test_editing_takes_effect_when_the_block_ends():
     assert_array_equal(layer.parameters["weight_hh_l0"], 0)
 
 
+def fail_while_editing(layer: cylstm.LSTM) -> None:
+    with layer.editing() as parameters:
+        parameters["weight_ih_l0"][...] = 7
+        raise RuntimeError("stop")
+
+
 def test_an_exception_while_editing_changes_nothing():
     layer = cylstm.LSTM(3, 4, seed=1)
     x, before = normal(5, 2, 3), layer.state_dict()
     y = layer(x)[0]
-    with pytest.raises(RuntimeError, match="stop"), layer.editing() as parameters:
-        parameters["weight_ih_l0"][...] = 7
-        raise RuntimeError("stop")
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_while_editing(layer)
     for name, array in layer.parameters.items():
         assert_array_equal(array, before[name])
     assert_array_equal(layer(x)[0], y)

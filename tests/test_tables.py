@@ -7,8 +7,16 @@ import pytest
 
 pytest.importorskip("pandas")
 
-from cylstm import tables  # noqa: E402
-from cylstm.tables import Column, Timeline, future_times, learn_columns, read_table  # noqa: E402
+from cylstm.tables import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    Column,
+    Timeline,
+    future_times,
+    learn_columns,
+    read_table,
+)
 
 
 @pytest.fixture
@@ -82,7 +90,7 @@ def test_without_pandas(monkeypatch, tmp_path):
 
 
 def test_numbers_and_missing_cells(read):
-    table = read("x\n1\n 2.5 \nNA\n\"\"\nnull\n-3e2\n")
+    table = read('x\n1\n 2.5 \nNA\n""\nnull\n-3e2\n')
     np.testing.assert_array_equal(table.numbers("x"), [1, 2.5, np.nan, np.nan, np.nan, -300])
 
 
@@ -146,8 +154,8 @@ def test_times_that_are_none(read, text, message):
 def test_parts_cut_each_series_in_time(read):
     table = read("g\n" + "a\n" * 10 + "b\n" * 5)
     parts = Timeline.of(table, "g").parts(0.2, 0.3)
-    assert parts[:10].tolist() == [0] * 5 + [1] * 2 + [2] * 3
-    assert parts[10:].tolist() == [0] * 2 + [1] * 1 + [2] * 2
+    assert parts[:10].tolist() == [TRAINING] * 5 + [VALIDATION] * 2 + [TEST] * 3
+    assert parts[10:].tolist() == [TRAINING] * 2 + [VALIDATION] * 1 + [TEST] * 2
 
 
 def test_fill_forward_stays_in_its_series(read):
@@ -234,4 +242,12 @@ def test_columns_survive_a_model_file(column):
 
 def test_looks_numeric_of_an_empty_column(read):
     assert not read("x,y\n,1\n").looks_numeric("x")
-    assert tables.MISSING >= {"", "na", "nan"}
+
+
+@pytest.mark.parametrize("values", ["123", "321"])
+def test_a_counter_is_no_input_unless_it_is_named(read, values):
+    table = read("n,x\n" + "".join(f"{n},{x}\n" for n, x in zip(values, "121", strict=True)))
+    columns, ignored = learned(table)
+    assert [column.name for column in columns] == ["x"]
+    assert ignored == {"n": "rises or falls with every row, like a time"}
+    assert [column.name for column in learned(table, names=["n"])[0]] == ["n"]

@@ -142,6 +142,43 @@ def test_validation_is_what_evaluate_says():
     assert found["accuracy"] == pytest.approx(history.validation_score[0])
 
 
+@pytest.mark.parametrize("bptt_steps", [None, 4])
+def test_losses_and_scores_are_means_over_the_steps_that_count(bptt_steps):
+    x, y = running_sums(9, 5)
+    lengths = [9, 4, 6, 1, 9]
+    model = regressor()
+    history = model.fit(
+        x,
+        y,
+        lengths=lengths,
+        validation=(x, y, lengths),
+        epochs=1,
+        batch_size=2,
+        bptt_steps=bptt_steps,
+        optimizer=cylstm.SGD(0.0),
+    )
+    counted = np.arange(9)[:, None] < lengths
+    errors = (model.predict(x, lengths=lengths) - y)[counted]
+    expected = np.mean(errors.astype(np.float64) ** 2)
+    std = model.output_scale[1][0]
+    assert history.validation_score == pytest.approx([expected], rel=1e-5)
+    assert history.validation_loss == pytest.approx([expected / std**2], rel=1e-5)
+    assert history.loss == pytest.approx([expected / std**2], rel=1e-5)
+
+
+def test_accuracy_is_over_the_steps_that_count():
+    x = np.random.default_rng(0).standard_normal((7, 4, 2))
+    y = (x[..., 0] > 0).astype(int)
+    lengths = [7, 2, 5, 1]
+    model = classifier(pooling=None)
+    history = model.fit(
+        x, y, lengths=lengths, validation=(x, y, lengths), epochs=1, optimizer=cylstm.SGD(0.0)
+    )
+    counted = np.arange(7)[:, None] < lengths
+    hits = (model.predict(x, lengths=lengths) == y)[counted]
+    assert history.validation_score == [pytest.approx(hits.mean())]
+
+
 # --- masks ---------------------------------------------------------------------------------------
 
 
@@ -363,6 +400,17 @@ def test_a_drawn_seed_is_kept_for_the_resumed_run(tmp_path, monkeypatch):
     np.testing.assert_array_equal(weights(resumed), weights(model))
 
 
+def test_a_resumed_run_keeps_the_scales_it_began_with(tmp_path):
+    x, y = running_sums()
+    first, second = regressor(), regressor()
+    first.set_input_scale([3.0], [2.0])
+    first.set_output_scale([5.0], [7.0])
+    first.fit(x, y, epochs=1, checkpoint=tmp_path / "run", seed=0)
+    second.fit(x, y, epochs=2, checkpoint=tmp_path / "run", seed=0, resume=True)
+    assert second.input_scale[0].tolist() == [3.0]
+    assert second.output_scale[1].tolist() == [7.0]
+
+
 def test_without_resume_a_checkpoint_is_replaced(tmp_path):
     first, _ = fit_classifier("adam", checkpoint=tmp_path / "run", epochs=2)
     second, history = fit_classifier("adam", checkpoint=tmp_path / "run", epochs=2)
@@ -412,6 +460,12 @@ def test_another_model_is_not_resumed(tmp_path):
 def test_resume_needs_a_checkpoint():
     with pytest.raises(ValueError, match="checkpoint: expected the file to resume from"):
         classifier().fit(*labelled(), resume=True)
+
+
+def test_a_checkpoint_without_a_directory_is_refused_before_the_work(tmp_path, monkeypatch):
+    interrupt(monkeypatch, 0)
+    with pytest.raises(FileNotFoundError, match="checkpoint: expected a file in a directory"):
+        fit_classifier("adam", checkpoint=tmp_path / "missing" / "run")
 
 
 # --- checkpoint files ----------------------------------------------------------------------------

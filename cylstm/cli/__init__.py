@@ -6,6 +6,7 @@ after Ctrl-C. Errors are one line on stderr.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ from .arguments import Parser
 
 EPILOG = """\
 examples
-  cylstm demo                                      an LSTM learns to write Python's manual
-  cylstm train sales.csv --target sales            forecast a column of a table
+  cylstm demo
+  cylstm train sales.csv --target sales
   cylstm predict model.safetensors sales.csv -o out.csv
   cylstm info model.safetensors
 
@@ -66,9 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status. (--help and --version end by SystemExit.)
     """
+    for stream in (sys.stdout, sys.stderr):  # a terminal of few characters is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         args = build_parser().parse_args(argv)
-        return args.run(args)
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return _report("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -83,8 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _message(error: BaseException) -> str:
     """An error as one line."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror is not None:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

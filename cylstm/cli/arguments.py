@@ -61,7 +61,10 @@ fraction = _number(float, lambda value: 0 <= value < 1, "a number from 0 to belo
 def add_seed(group: argparse._ActionsContainer) -> None:
     """Add --seed."""
     group.add_argument(
-        "--seed", type=natural, default=0, metavar="N",
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="N",
         help="of everything random; the same seed repeats the run (default %(default)s)",
     )
 
@@ -69,7 +72,7 @@ def add_seed(group: argparse._ActionsContainer) -> None:
 def add_threads(group: argparse._ActionsContainer) -> None:
     """Add --threads, which `use_threads` obeys."""
     group.add_argument(
-        "--threads", type=positive_int, metavar="N", help="(default: as many as there are cores)"
+        "--threads", type=positive_int, metavar="N", help="threads to use (default: every core)"
     )
 
 

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cylstm
-
 LABEL_WIDTH = 12
 
 
@@ -55,19 +53,12 @@ def size(nbytes: int) -> str:
     return f"{nbytes} B"
 
 
-def describe_network(network: cylstm.SequenceModel | cylstm.LSTM | cylstm.RNN) -> str:
-    """The size of a model or layer, in a phrase."""
-    config = network.config
-    cell = config.get("cell", type(network).__name__).upper()
-    weights = sum(array.size for array in network.parameters.values())
-    layers, units = count(config["num_layers"], "layer"), count(config["hidden_size"], "unit")
-    return f"{cell}, {layers} of {units}, {count(weights, 'parameter')}"
-
-
-def check_output(path: str) -> None:
-    """Raise, before any work is done for it, if a file could not be written there."""
+def check_output(path: str, *inputs: str) -> None:
+    """Raise, before any work is done for it, if a file could not or should not be written there."""
     target = Path(path)
     folder = target.parent
+    if target.resolve() in [Path(name).resolve() for name in inputs]:
+        raise ValueError(f"{path}: cannot write the output, it is an input")
     if target.is_dir():
         raise ValueError(f"{path}: cannot write the output, it is a directory")
     if not folder.is_dir():

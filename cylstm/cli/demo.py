@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import codecs
 import os
-import sys
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -16,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cylstm
+from cylstm.network import Stream
 from cylstm.ngram import ngram_bits
 
 from . import arguments
-from .console import check_output, count, describe_network, print_table, say, size
+from .console import check_output, count, print_table, say, size
+from .describe import describe_network
 
 BYTE_VALUES = 256
 EMBEDDING_SIZE, HIDDEN_SIZE = 64, 256
@@ -28,9 +29,10 @@ LEARNING_RATE = 2e-3
 LEAST_CHARACTERS = 1000
 
 EPILOG = """\
-The text is read as UTF-8 bytes by an LSTM of 256 units that carries its state along. The last tenth
-is held out: how many bits each of its characters costs is printed beside the cost under n-gram
-models (Kneser-Ney) of two characters of context, which is order 3, and of three.
+The model is an LSTM of 256 units that reads the text as UTF-8 bytes. The last
+tenth of the text is held out; what its characters cost, in bits, is printed
+beside what they cost under n-gram models (Kneser-Ney) of order 3, which see two
+characters of context, and of order 4, which see three.
 
 examples
   cylstm demo
@@ -43,27 +45,39 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "demo",
         help="train a character model on Python's manual, or any text, and let it write",
-        description="Train a character model on the standard library's pydoc_data.topics, or any "
-        "text, and let it write.",
+        description="Train a character model on the standard library's pydoc_data.topics\n"
+        "(Python's manual), or any other text, save it, load it again, and let it write.",
         epilog=EPILOG,
     )
     parser.set_defaults(run=run)
     parser.add_argument("--text", metavar="FILE", help="a text to learn (UTF-8)")
     parser.add_argument(
-        "--epochs", type=arguments.positive_int, default=4, metavar="N",
+        "--epochs",
+        type=arguments.positive_int,
+        default=4,
+        metavar="N",
         help="passes over the text (default %(default)s)",
     )
     parser.add_argument(
-        "-o", "--output", default="demo.safetensors", metavar="FILE",
+        "-o",
+        "--output",
+        default="demo.safetensors",
+        metavar="FILE",
         help="where to save the model (default %(default)s)",
     )
     writing = parser.add_argument_group("writing")
     writing.add_argument(
-        "--length", type=arguments.natural, default=500, metavar="N",
+        "--length",
+        type=arguments.natural,
+        default=500,
+        metavar="N",
         help="bytes to write (default %(default)s)",
     )
     writing.add_argument(
-        "--temperature", type=arguments.temperature, default=0.7, metavar="T",
+        "--temperature",
+        type=arguments.temperature,
+        default=0.7,
+        metavar="T",
         help="0: always the likeliest byte; 1: as the model believes (default %(default)s)",
     )
     writing.add_argument(
@@ -75,15 +89,17 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, compare, save, load, write; the exit status."""
-    check_output(args.output)
+    check_output(args.output, *([args.text] if args.text else []))
     if not args.prompt:
         raise ValueError("--prompt: expected at least one character")
     arguments.use_threads(args)
     name, text = read_text(args.text)
     cut = len(text) * 9 // 10
     training, held_out = text[:cut].encode(), text[cut:].encode()
-    say("text", f"{name}: {count(len(text), 'character')}, the last "
-        f"{len(text) - cut:,} of them held out")
+    say(
+        "text",
+        f"{name}: {count(len(text), 'character')}, the last {len(text) - cut:,} of them held out",
+    )
 
     model = make_model(args.seed)
     say("model", describe_network(model))
@@ -94,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     model.extras["text"] = name
     model.save(args.output)
     say("saved", f"{args.output} ({size(os.path.getsize(args.output))})")
-    _write(args, cylstm.load(args.output))
+    _write(args, cylstm.load(args.output).stream())
     return 130 if history.stopped == "interrupted" else 0
 
 
@@ -185,14 +201,14 @@ def _compare(
 
 
 def generate(
-    model: cylstm.SequenceModel, prompt: bytes, length: int, temperature: float, seed: int
+    stream: Stream, prompt: bytes, length: int, temperature: float, seed: int
 ) -> Iterator[bytes]:
-    """Let a byte model continue a text, one byte at a time.
+    """Let a language model of bytes continue a text, one byte at a time.
 
     Parameters
     ----------
-    model : SequenceModel
-        A language model of bytes.
+    stream : Stream
+        The model's stream, where the text begins.
     prompt : bytes
         What comes before, at least one byte.
     length : int
@@ -206,7 +222,7 @@ def generate(
     bytes
         One more byte.
     """
-    stream, rng = model.stream(), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     for token in prompt:
         scores = stream.step(token)
     for _ in range(length):
@@ -223,16 +239,22 @@ def _draw(scores: NDArray[np.float32], temperature: float, rng: np.random.Genera
     return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
-def _write(args: argparse.Namespace, model: cylstm.SequenceModel) -> None:
-    """Stream from the model to the terminal."""
-    say("writing", f"{count(args.length, 'byte')} by the loaded model, temperature "
-        f"{args.temperature:g}")
+def _write(args: argparse.Namespace, stream: Stream) -> None:
+    """Let the stream write on stdout, byte by byte."""
+    say(
+        "writing",
+        f"{count(args.length, 'byte')} by the loaded model, temperature {args.temperature:g}",
+    )
     print()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    sys.stdout.write(args.prompt)
-    for byte in generate(
-        model, args.prompt.encode(), args.length, args.temperature, args.seed
-    ):
-        sys.stdout.write(decoder.decode(byte))
-        sys.stdout.flush()
-    print(decoder.decode(b"", final=True))
+    print(args.prompt, end="", flush=True)
+    for byte in generate(stream, args.prompt.encode(), args.length, args.temperature, args.seed):
+        print(_printable(decoder.decode(byte)), end="", flush=True)
+    print(_printable(decoder.decode(b"", final=True)))
+
+
+def _printable(text: str) -> str:
+    """A text without what could command a terminal."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

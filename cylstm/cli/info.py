@@ -11,7 +11,8 @@ from typing import Any
 
 import cylstm
 
-from .console import describe_network, say, size
+from .console import say, size
+from .describe import describe_network, describe_recipe
 from .recipe import Recipe
 from .scoring import print_scores
 
@@ -73,17 +74,20 @@ def _print(path: str, network: cylstm.SequenceModel | cylstm.LSTM | cylstm.RNN) 
     """A model file for a person: what it is, what it was trained for, how good it is."""
     say("file", f"{path} ({size(os.path.getsize(path))})")
     say("model", f"{type(network).__name__}: {describe_network(network)}")
-    extras = getattr(network, "extras", {})
-    if "table" in extras:
-        recipe = Recipe.from_dict(extras["table"])
-        say("task", recipe.describe_task())
-        say("inputs", "\n".join(recipe.describe_inputs()))
-        if network.classes:
-            say("classes", ", ".join(map(str, network.classes)))
-        if "score" in extras:
-            print()
-            print_scores(recipe.task, extras["score"])
+    if isinstance(network, cylstm.SequenceModel) and "table" in network.extras:
+        _print_training(network)
         return
     for name, value in network.config.items():
         if value is not None:
             say(name, str(value))
+
+
+def _print_training(model: cylstm.SequenceModel) -> None:
+    """What `cylstm train` put in the file."""
+    recipe = Recipe.from_dict(model.extras["table"])
+    describe_recipe(recipe)
+    if model.classes:
+        say("classes", ", ".join(map(str, model.classes)))
+    if "score" in model.extras:
+        print()
+        print_scores(recipe.task, model.extras["score"])

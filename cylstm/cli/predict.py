@@ -20,10 +20,11 @@ from .recipe import Recipe
 
 EPILOG = """\
 columns that are added
-  forecast          TARGET_forecast and TARGET_rows_ahead: what the model said of this row so many
-                    rows before it; rows beyond the end of each series are appended
+  forecast          TARGET_forecast and TARGET_rows_ahead: what the model says of
+                    a row, looking so many rows ahead; the rows to come after
+                    the end of each series are appended
   regression        TARGET_predicted
-  classification    TARGET_predicted and TARGET_probability (of the predicted class)
+  classification    TARGET_predicted and its TARGET_probability
 
 example
   cylstm predict model.safetensors new.csv -o out.csv
@@ -47,7 +48,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the exit status."""
-    check_output(args.output)
+    check_output(args.output, args.model, args.data)
     arguments.use_threads(args)
     model, recipe = load_trained(args.model)
     table = read_table(args.data)
@@ -87,8 +88,8 @@ def _add_predictions(problem: Problem, model: cylstm.SequenceModel, ends: Positi
     predictions, target = problem.predict(model, ends), problem.recipe.target
     columns = {f"{target}_predicted": _cells(predictions)}
     if problem.recipe.task == "classification":
-        probabilities = model.predict_proba(problem.sequences(ends)).max(axis=1)
-        columns[f"{target}_probability"] = _cells(probabilities)
+        probabilities = np.asarray(model.predict_proba(problem.sequences(ends)))
+        columns[f"{target}_probability"] = _cells(probabilities.max(axis=1))
     _report_scores(problem, ends, predictions)
     return problem.table.with_columns(problem.timeline.rows[ends], columns)
 
@@ -98,18 +99,23 @@ def _add_forecasts(problem: Problem, model: cylstm.SequenceModel, ends: Position
     timeline, horizon = problem.timeline, problem.recipe.horizon
     forecasts = problem.predict(model, ends)
     inside = ends + horizon < timeline.stop[ends]
-    ahead = [horizon] * np.count_nonzero(inside)
-    columns = _forecast_columns(problem, forecasts[inside, -1], ahead)
-    table = problem.table.with_columns(timeline.rows[ends[inside] + horizon], columns)
+    reached = ends[inside] + horizon
+    columns = _forecast_columns(problem, forecasts[inside, -1], [horizon] * len(reached))
+    table = problem.table.with_columns(timeline.rows[reached], columns)
 
-    last = ends + 1 == timeline.stop[ends]
+    last = ends[ends + 1 == timeline.stop[ends]]
     _report_scores(problem, ends, forecasts)
-    if short := len(timeline.names) - np.count_nonzero(last):
-        say("warning", f"{count(short, 'series', 'series')} shorter than the window of "
-            f"{count(problem.recipe.window, 'row')}: no forecast")
-    say("forecast", f"{count(horizon, 'row')} beyond the end of "
-        f"{count(np.count_nonzero(last), 'series', 'series')}")
-    return table.with_rows(_future_rows(problem, ends[last], forecasts[last]))
+    if short := len(timeline.names) - len(last):
+        say(
+            "warning",
+            f"{count(short, 'series', 'series')} shorter than the window of "
+            f"{count(problem.recipe.window, 'row')}: no forecast",
+        )
+    say(
+        "forecast",
+        f"{count(horizon, 'row')} beyond the end of {count(len(last), 'series', 'series')}",
+    )
+    return table.with_rows(_future_rows(problem, last, forecasts[np.searchsorted(ends, last)]))
 
 
 def _future_rows(

@@ -60,7 +60,7 @@ class Problem:
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         """What a model says for these windows, in the target's own terms."""
-        return model.predict(self.sequences(ends))
+        return np.asarray(model.predict(self.sequences(ends)))
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         """What one would say without a model, knowing the training windows; by name."""
@@ -127,8 +127,8 @@ class ForecastProblem(Problem):
     """Predict the target of the K rows after a window; targets have shape (M, K).
 
     The model sees and predicts changes, not levels, in units of the series' spread: so a trend
-    that leaves the range seen in training does no harm. What it predicts is the difference to the
-    naive forecast: the last value or, with a season, the value one season before.
+    that leaves the range seen in training does no harm. What it predicts is the change from the
+    window's last value.
     """
 
     def _read_target(self) -> None:
@@ -150,30 +150,28 @@ class ForecastProblem(Problem):
 
     def targets(self, ends: Positions) -> NDArray[Any]:
         scaled = self.truth(ends) / self.spread[ends, None]
-        return (scaled - self._naive(ends)).astype(np.float32)
+        return (scaled - self.level[ends, None]).astype(np.float32)
 
     def truth(self, ends: Positions) -> NDArray[Any]:
         return self.observed[ends[:, None] + np.arange(1, self.recipe.horizon + 1)]
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         outputs = super().predict(model, ends).reshape(len(ends), self.recipe.horizon)
-        return (outputs + self._naive(ends)) * self.spread[ends, None]
+        return (outputs + self.level[ends, None]) * self.spread[ends, None]
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
-        seasons = {"last value": 0}
+        found = {"last value": self._same_place(ends, 1)}
         if self.recipe.season:
-            seasons[f"value {self.recipe.season} rows before"] = self.recipe.season
-        return {
-            name: self._naive(ends, season) * self.spread[ends, None]
-            for name, season in seasons.items()
-        }
+            found[f"last season ({self.recipe.season} rows)"] = self._same_place(
+                ends, self.recipe.season
+            )
+        return found
 
-    def _naive(self, ends: Positions, season: int = 0) -> Floats:
-        """Naive forecast in spreads, (M, K): the value a season before or, at 0, the last one."""
-        if not season:
-            return np.repeat(self.level[ends, None], self.recipe.horizon, axis=1)
+    def _same_place(self, ends: Positions, season: int) -> Floats:
+        """The naive forecast, (M, K): what stood in the same place of the last season."""
         steps = np.arange(1, self.recipe.horizon + 1)
-        return self.level[ends[:, None] + steps - season * -(-steps // season)]
+        places = ends[:, None] + steps - season * -(-steps // season)
+        return self.level[places] * self.spread[ends, None]
 
     def _history(self) -> Sequence[Floats]:
         """Change from the last row, change from the last season, distance to the running mean."""

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from cylstm.arrays import as_choice, as_size
 from cylstm.tables import Column, Table, Timeline, learn_columns
 
-from .console import count
-
 TASKS = ("forecast", "regression", "classification")
 DEFAULT_WINDOW = 32
 
@@ -54,26 +52,6 @@ class Recipe:
     season: int = 0
     fill: float = 0.0
     spreads: dict[str, float] = field(default_factory=dict)
-
-    def describe_task(self) -> str:
-        """What is predicted from what, in a phrase."""
-        window = f"from {count(self.window, 'row')}"
-        if self.task != "forecast":
-            return f"{self.task} of {self.target} {window} up to its own"
-        season = f", season of {count(self.season, 'row')}" if self.season else ""
-        return f"forecast of {self.target}, {count(self.horizon, 'row')} ahead {window}{season}"
-
-    def describe_inputs(self) -> list[str]:
-        """What the model sees, a line for each kind of input."""
-        numbers = [column.name for column in self.columns if column.categories is None]
-        lines = [f"{self.target}: its past"] if self.task == "forecast" else []
-        if numbers:
-            lines.append(f"{count(len(numbers), 'number')}: {', '.join(numbers)}")
-        for column in self.columns:
-            if column.categories is not None:
-                size = count(len(column.categories), "category", "categories")
-                lines.append(f"{size}: {column.name}")
-        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for a model file."""
@@ -121,8 +99,11 @@ def learn_recipe(
     rows[timeline.rows[training]] = True
     _check_target(args, table, rows)
     columns, ignored = learn_columns(
-        table, rows, _chosen_inputs(args),
-        exclude={args.target, args.group, args.time}, categories=args.categories,
+        table,
+        rows,
+        _chosen_inputs(args),
+        exclude={args.target, args.group, args.time},
+        categories=args.categories,
     )
     longest = int(np.bincount(timeline.start[training]).max())
     recipe = Recipe(
@@ -155,7 +136,10 @@ def _check_length(args: argparse.Namespace, table: Table, needed: int, longest: 
 
 
 def _learn_forecast(
-    args: argparse.Namespace, recipe: Recipe, table: Table, timeline: Timeline,
+    args: argparse.Namespace,
+    recipe: Recipe,
+    table: Table,
+    timeline: Timeline,
     training: NDArray[np.bool_],
 ) -> Recipe:
     """Add what a forecast needs: the target's mean, and its spread in each series."""

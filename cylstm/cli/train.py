@@ -10,33 +10,37 @@ from typing import Any
 import numpy as np
 
 import cylstm
-from cylstm.tables import Timeline, read_table
+from cylstm.tables import TEST, TRAINING, VALIDATION, Timeline, read_table
 
 from . import arguments, scoring
-from .console import check_output, count, describe_network, number, say, size
+from .console import check_output, count, say, size
+from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
 from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe
 
-TRAINING, VALIDATION, TEST = range(3)  # as Timeline.parts numbers them
 PART_NAMES = ("training", "validation", "held-out")
 
 EPILOG = """\
 how the table is read
-  A header line, then one row for each time, oldest first (or name the column to sort by: --time).
-  Many series in one table: --group names the column that tells them apart.
-  Text columns become categories, one feature for each text seen in the training part. A missing
-  number takes the last value of its series, before the first the mean of the training part.
-  Each series is cut in time: its last rows are held out and take no part in training.
+  A header, then one row for each time, oldest first (or --time names the column
+  to sort by). --group names the column that tells many series apart.
+  Text columns become categories: a feature for each text in the training part.
+  A missing number takes the last value of its series, before the first one the
+  mean of the training part. Numbers that rise or fall with every row are left
+  out, as are texts that hardly repeat, unless --inputs or --categories name them.
+  Each series is cut in time; its last rows are held out of the training.
 
 examples
-  the next value of a series            cylstm train sales.csv --target sales
-  a year of months ahead                cylstm train sales.csv --target sales --time month \\
-                                            --season 12 --horizon 12
-  many shops in one table               cylstm train shops.csv --target sales \\
-                                            --group shop --time day
-  a number for each row                 cylstm train sensors.csv --target load --task regression
-  a label for each row                  cylstm train watch.csv --target activity \\
-                                            --task classification --inputs x,y,z --window 50
+  the next value of a series
+      cylstm train sales.csv --target sales
+  the next twelve months
+      cylstm train sales.csv --target sales --time month --season 12 --horizon 12
+  many shops in one table
+      cylstm train shops.csv --target sales --group shop --time day
+  a number for each row
+      cylstm train sensors.csv --target load --task regression
+  a label for each row
+      cylstm train watch.csv --target activity --task classification --window 50
 """
 
 
@@ -52,12 +56,17 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("data", metavar="DATA.csv", help="the table (UTF-8, with a header)")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     parser.add_argument(
-        "--task", choices=TASKS, default="forecast",
+        "--task",
+        choices=TASKS,
+        default="forecast",
         help="forecast: the target of the next rows; regression or classification: the target of "
         "a row from the inputs of the rows up to it (default %(default)s)",
     )
     parser.add_argument(
-        "-o", "--output", default="model.safetensors", metavar="FILE",
+        "-o",
+        "--output",
+        default="model.safetensors",
+        metavar="FILE",
         help="where to save the model (default %(default)s)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
@@ -68,72 +77,112 @@ def add_parser(commands: Any) -> None:
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--inputs", type=arguments.names, metavar="A,B,C",
+        "--inputs",
+        type=arguments.names,
+        metavar="A,B,C",
         help="columns to look at (default: every usable one); a forecast always sees the past of "
         "its target",
     )
     group.add_argument(
-        "--categories", type=arguments.names, default=[], metavar="A,B",
+        "--categories",
+        type=arguments.names,
+        default=[],
+        metavar="A,B",
         help="columns of numbers that are really categories, such as codes",
     )
     group.add_argument("--group", metavar="COLUMN", help="column that names the series of a row")
     group.add_argument("--time", metavar="COLUMN", help="column to sort by: dates or numbers")
     group.add_argument(
-        "--window", type=arguments.positive_int, metavar="N",
+        "--window",
+        type=arguments.positive_int,
+        metavar="N",
         help=f"rows that the model sees (default: two seasons, or up to {DEFAULT_WINDOW})",
     )
     group.add_argument(
-        "--horizon", type=arguments.positive_int, default=1, metavar="N",
+        "--horizon",
+        type=arguments.positive_int,
+        default=1,
+        metavar="N",
         help="rows ahead to forecast (default %(default)s)",
     )
     group.add_argument(
-        "--season", type=arguments.season, default=0, metavar="N",
-        help="rows in a season, such as 12 for months: the forecast starts from last season's "
-        "value and is compared with it",
+        "--season",
+        type=arguments.season,
+        default=0,
+        metavar="N",
+        help="rows in a season, such as 12 for months: the model then also sees the change from "
+        "a season ago and is compared with the forecast that the last season repeats",
     )
 
 
 def _add_model_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--cell", choices=("lstm", "rnn"), default="lstm", help="(default lstm)")
     group.add_argument(
-        "--hidden-size", type=arguments.positive_int, default=64, metavar="N",
+        "--hidden-size",
+        type=arguments.positive_int,
+        default=64,
+        metavar="N",
         help="units in a layer (default %(default)s)",
     )
     group.add_argument(
-        "--layers", type=arguments.positive_int, default=1, metavar="N",
+        "--layers",
+        type=arguments.positive_int,
+        default=1,
+        metavar="N",
         help="(default %(default)s)",
     )
     group.add_argument(
-        "--dropout", type=arguments.fraction, default=0.0, metavar="P",
+        "--dropout",
+        type=arguments.fraction,
+        default=0.0,
+        metavar="P",
         help="share of units dropped between layers in training (default %(default)s)",
     )
 
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--epochs", type=arguments.positive_int, default=100, metavar="N",
+        "--epochs",
+        type=arguments.positive_int,
+        default=100,
+        metavar="N",
         help="passes over the training part, at most (default %(default)s)",
     )
     group.add_argument(
-        "--patience", type=arguments.positive_int, default=10, metavar="N",
+        "--patience",
+        type=arguments.positive_int,
+        default=10,
+        metavar="N",
         help="stop after so many epochs without improvement on the validation part, and keep the "
         "best one (default %(default)s)",
     )
     group.add_argument(
-        "--batch-size", type=arguments.positive_int, default=32, metavar="N",
+        "--batch-size",
+        type=arguments.positive_int,
+        default=32,
+        metavar="N",
         help="windows in one optimiser step (default %(default)s)",
     )
     group.add_argument(
-        "--learning-rate", type=arguments.positive, default=1e-3, metavar="X",
+        "--learning-rate",
+        type=arguments.positive,
+        default=1e-3,
+        metavar="X",
         help="of Adam (default %(default)s)",
     )
     group.add_argument(
-        "--validation-fraction", type=arguments.fraction, default=0.1, metavar="X",
+        "--validation-fraction",
+        type=arguments.fraction,
+        default=0.1,
+        metavar="X",
         help="share of the rows, before the held-out ones, that chooses the best epoch; 0: all "
         "epochs are run and the last is kept (default %(default)s)",
     )
     group.add_argument(
-        "--test-fraction", type=arguments.fraction, default=0.2, metavar="X",
+        "--test-fraction",
+        type=arguments.fraction,
+        default=0.2,
+        metavar="X",
         help="share of the rows, the last ones, held out for the score (default %(default)s); 0: "
         "none, the score is then of the validation part",
     )
@@ -155,7 +204,7 @@ def run(args: argparse.Namespace) -> int:
     ends = [problem.known_ends(parts == part) for part in range(3)]
     _check_parts(args, problem, ends)
     model = _make_model(args, problem, ends[TRAINING])
-    _describe_data(problem, parts, ignored)
+    describe_data(problem, parts, ignored)
     say("model", describe_network(model))
 
     history = _fit(args, model, problem, ends)
@@ -171,7 +220,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    check_output(args.output)
+    check_output(args.output, args.data)
     if args.validation_fraction + args.test_fraction >= 1:
         raise ValueError("--validation-fraction and --test-fraction: nothing is left to train on")
     arguments.use_threads(args)
@@ -240,45 +289,6 @@ def _fit(
     stopped = "interrupted after " if history.stopped == "interrupted" else ""
     say("trained", f"{stopped}{count(len(history), 'epoch')} in {seconds:.1f} s{kept}")
     return history
-
-
-# --- what is printed ----------------------------------------------------------------------------
-
-
-def _describe_data(problem: Problem, parts: Positions, ignored: dict[str, str]) -> None:
-    table, recipe, timeline = problem.table, problem.recipe, problem.timeline
-    order = f"by {recipe.time}" if recipe.time else "as in the file"
-    series = f"{count(len(timeline.names), 'series', 'series')} " if recipe.group else ""
-    say("data", f"{table.path}: {count(len(table), 'row')}, {series}ordered {order}")
-    if timeline.repeats:
-        say("warning", f"{count(timeline.repeats, 'row')} repeat the time of the row before them; "
-            "--group separates series")
-    sizes = np.bincount(parts, minlength=3)
-    say("split", f"{sizes[TRAINING]:,} rows for training, {sizes[VALIDATION]:,} to choose the "
-        f"epoch, {sizes[TEST]:,} held out")
-    say("task", recipe.describe_task())
-    say("inputs", "\n".join(recipe.describe_inputs()))
-    for name, reason in ignored.items():
-        say("ignored", f"{name}: {reason}")
-    for line in _describe_missing(problem):
-        say("missing", line)
-
-
-def _describe_missing(problem: Problem) -> list[str]:
-    """What stands in for the missing cells of each column."""
-    recipe, lines = problem.recipe, []
-    if missing := np.count_nonzero(problem.table.missing(recipe.target)):
-        carried = ", as inputs they take the value before" if recipe.task == "forecast" else ""
-        lines.append(f"{recipe.target}: {count(missing, 'row')} not learned or judged{carried}")
-    for column in recipe.columns:
-        if missing := np.count_nonzero(problem.table.missing(column.name)):
-            instead = (
-                f"take the value before, at the start the training mean ({number(column.fill)})"
-                if column.categories is None
-                else "belong to no category"
-            )
-            lines.append(f"{column.name}: {count(missing, 'cell')} {instead}")
-    return lines
 
 
 def _judge(

@@ -8,17 +8,19 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 MSVC = sys.platform == "win32"
-X86 = platform.machine().lower() in {"x86_64", "amd64"}
+MACHINE = platform.machine().lower()
 
 # contraction off: the bits must not depend on a compiler's mood; no errno: sqrt may then be a vector instruction
 BASE = ["/O2", "/std:c11"] if MSVC else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
 OPENMP = ["/openmp"] if MSVC else ["-fopenmp"]
 ISA_FLAGS = {"generic": []}
-if X86:
+if MACHINE in {"x86_64", "amd64"}:
     ISA_FLAGS |= {
         "avx2": ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"],
         "avx512": ["/arch:AVX512"] if MSVC else ["-mavx512f", "-mfma"],
     }
+elif MACHINE in {"aarch64", "arm64"}:
+    ISA_FLAGS |= {"neon": []}
 CORE = [
     "cpu", "dropout", "layout", "linear", "loss", "network", "optim", "parallel", "plan", "pooling", "recurrent",
     "sequences", "weights",

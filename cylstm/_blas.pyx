@@ -64,12 +64,25 @@ def _scipy_libraries():
     return own or [lib for lib in found if "numpy" not in os.path.basename(os.path.dirname(lib.filepath))]
 
 
+def _set_threads(library, threads):
+    """From any thread: threadpoolctl lets one thread at a time control OpenBLAS, and ignores the others."""
+    let_go = getattr(library, "clear_controlling_thread", lambda force: None)  # since threadpoolctl 3.7
+    let_go(force=True)
+    library.set_num_threads(threads)
+    let_go(force=True)
+
+
 class _Holder:
     """Holds the libraries at one thread while at least one call needs it; then puts back what it found."""
 
     def __init__(self, libraries):
         self.libraries = libraries
         self._reset()
+        self.hold()
+        held = [library.num_threads == 1 for library in libraries]
+        self.release()
+        if not libraries or not all(held):
+            raise ImportError(f"the BLAS of SciPy {scipy.__version__} is none whose threads can be held at one")
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
 
@@ -84,14 +97,14 @@ class _Holder:
 
     def _restore(self):
         for library, threads in zip(self.libraries, self._before):
-            library.set_num_threads(threads)
+            _set_threads(library, threads)
 
     def hold(self):
         with self._lock:
             if self._holds == 0:
                 self._before = [library.num_threads for library in self.libraries]
                 for library in self.libraries:
-                    library.set_num_threads(1)
+                    _set_threads(library, 1)
             self._holds += 1
 
     def release(self):
@@ -103,8 +116,6 @@ class _Holder:
 
 
 _holder = _Holder(_scipy_libraries())
-if not _holder.libraries:
-    raise ImportError(f"the BLAS of SciPy {scipy.__version__} is none whose threads can be held at one")
 _fortran_sgemm = _find_sgemm()
 _door.sgemm = _sgemm
 

@@ -127,11 +127,20 @@ cdef class Memory:
         return <char *> ((<uintptr_t> self.raw + alignment - 1) // alignment * alignment)
 
 
-cdef cnp.ndarray _aligned_zeros(int64_t count):
-    """Zeroed float32 (count,) that starts on a cache line."""
-    raw = np.zeros(count + 16, np.float32)
-    offset = (-raw.ctypes.data % 64) // 4
-    return raw[offset:offset + count]
+cdef cnp.ndarray _array(object owner, float *data, int64_t rows, int64_t columns, int64_t distance, bint writeable):
+    """float32 (rows, columns), rows `distance` floats apart, in memory that `owner` keeps; (columns,) for one row.
+
+    The owner is no array, so that NumPy has no way to make a read-only array writable again.
+    """
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.npy_intp strides[2]
+    shape[0], shape[1] = rows, columns
+    strides[0], strides[1] = distance * sizeof(float), sizeof(float)
+    cdef int flags = cnp.NPY_ARRAY_ALIGNED | (cnp.NPY_ARRAY_WRITEABLE if writeable else 0)
+    cdef int first = 1 if rows == 1 else 0
+    array = cnp.PyArray_New(np.ndarray, 2 - first, shape + first, cnp.NPY_FLOAT32, strides + first, data, 0, flags, None)
+    cnp.set_array_base(array, owner)
+    return array
 
 
 cdef class Guard:
@@ -269,7 +278,9 @@ cdef class Network:
     cdef readonly int64_t version
     cdef readonly tuple tensors
     cdef readonly dict parameters, grads
-    cdef cnp.ndarray _vector, _mean, _std
+    cdef readonly cnp.ndarray vector  # all parameters, float32 (P,), read-only
+    cdef cnp.ndarray _vector  # the same, writable
+    cdef cnp.ndarray _mean, _std
     cdef Memory _forward_copies, _backward_copies
     cdef int64_t _packed_forward, _packed_backward  # versions of the weights that the copies are of; 0: none
     cdef Guard guard
@@ -296,8 +307,13 @@ cdef class Network:
         self._allocate()
 
     cdef int _allocate(self) except -1:
-        self._vector = _aligned_zeros(self.net.layout.parameter_count)
-        self.grad_vector = _aligned_zeros(self.net.layout.parameter_count)
+        cdef int64_t count = self.net.layout.parameter_count
+        cdef Memory parameters = Memory(), gradients = Memory()
+        self._vector = _array(parameters, <float *> parameters.reserve(count * sizeof(float)), 1, count, count, True)
+        self.grad_vector = _array(gradients, <float *> gradients.reserve(count * sizeof(float)), 1, count, count, True)
+        self.vector = _array(parameters, FLOATS(self._vector), 1, count, count, False)
+        self._vector.fill(0.0)
+        self.grad_vector.fill(0.0)
         tensors = []
         cdef int64_t i
         cdef _capi.tensor t
@@ -326,13 +342,6 @@ cdef class Network:
         return {
             name: vector[offset:offset + int(np.prod(shape))].reshape(shape) for name, shape, offset in self.tensors
         }
-
-    @property
-    def vector(self):
-        """All parameters, float32 (P,), read-only."""
-        vector = self._vector.view()
-        vector.flags.writeable = False
-        return vector
 
     @property
     def packed_nbytes(self):
@@ -496,8 +505,6 @@ cdef class Call:
         y = out
         if y is None:
             y = np.empty((y_steps, self.batch, width)[0 if y_steps else 1:], np.float32)
-        elif np.may_share_memory(y, self.x):
-            raise ValueError("out: shares memory with x")
         self.call.y = _view(y, y_steps, self.batch, width, "out")
         _state_pointers(self.state, self.call.initial, l.states, state_shape, "state")
         _state_pointers(final, <const float **> self.call.final, l.states, state_shape, "state")
@@ -594,19 +601,14 @@ cdef class Tape:
         """Packed rows, `distance` floats apart, as (T, B, H)."""
         cdef _capi.sequences *s = &self.t.sequences
         cdef int64_t hidden = self.network.net.layout.config.hidden_size
-        cdef cnp.npy_intp shape[2]
-        cdef cnp.npy_intp strides[2]
-        shape[0], shape[1] = s.rows, hidden
-        strides[0], strides[1] = distance * sizeof(float), sizeof(float)
-        packed = cnp.PyArray_New(np.ndarray, 2, shape, cnp.NPY_FLOAT32, strides, data, 0, cnp.NPY_ARRAY_ALIGNED, None)
-        cnp.set_array_base(packed, self)
+        packed = _array(self, data, s.rows, hidden, distance, False)
         if s.rows == self.steps * self.batch:
             return packed.reshape(self.steps, self.batch, hidden)
         by_time = np.zeros((self.steps, self.batch, hidden), np.float32)
         cdef int64_t t
         order = [s.order[rank] for rank in range(self.batch)]
         for t in range(s.longest):
-            by_time[t, order[:s.offsets[t + 1] - s.offsets[t]]] = packed[s.offsets[t]:s.offsets[t + 1]]
+            by_time[t, order[:s.offsets[t + 1] - s.offsets[t]]] = packed.reshape(-1, hidden)[s.offsets[t]:s.offsets[t + 1]]
         by_time.flags.writeable = False
         return by_time
 

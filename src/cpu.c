@@ -19,7 +19,11 @@ static int runs(const kernels *k)
     return 1;
 }
 
+#if defined(__aarch64__)
+static const kernels *const tables[] = {&cylstm_kernels_neon, &cylstm_kernels_generic};
+#else
 static const kernels *const tables[] = {&cylstm_kernels_generic};
+#endif
 #endif
 
 enum { TABLES = sizeof tables / sizeof *tables };

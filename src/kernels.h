@@ -71,6 +71,6 @@ typedef struct kernels {
     float (*softmax)(const float *scores, int64_t count, float *softmax, float *largest);
 } kernels;
 
-extern const kernels cylstm_kernels_generic, cylstm_kernels_avx2, cylstm_kernels_avx512;
+extern const kernels cylstm_kernels_generic, cylstm_kernels_avx2, cylstm_kernels_avx512, cylstm_kernels_neon;
 
 #endif

@@ -46,9 +46,11 @@ static void add_products(tile sums, int64_t rows, int64_t k_count, const float *
 #if TILE_ROWS >= 3
         ROWS(3);
 #endif
-#if TILE_ROWS >= 6
+#if TILE_ROWS >= 5
         ROWS(4);
         ROWS(5);
+#endif
+#if TILE_ROWS >= 6
         ROWS(6);
 #endif
     default: break;

@@ -123,11 +123,6 @@ static void remember_crowd(void)
     atomic_store(&crowded_until, wall_clock() + ((int64_t)FIRST << before));
 }
 
-static void forget_crowd(void)
-{
-    atomic_store_explicit(&crowded_calls, 0, memory_order_relaxed);
-}
-
 static int is_crowded(void)
 {
     const int64_t until = atomic_load_explicit(&crowded_until, memory_order_relaxed);
@@ -284,7 +279,7 @@ static void run_team(int threads, parallel_body body, void *context)
         body(&w, context);
         restore_mode(mode);
     }
-    if (!t.shrunk) forget_crowd();
+    if (!atomic_load(&t.shrunk)) atomic_store(&crowded_calls, 0);
 }
 
 static int threads_available(int wanted)

@@ -2,7 +2,7 @@
  * A vector of LANES floats and its few operations, for the instruction set this file is compiled for. TILE_ROWS is how
  * many rows of PANEL_VECTORS accumulators its registers hold beside what feeds them.
  *
- * The including file defines CYLSTM_ISA_AVX512, CYLSTM_ISA_AVX2 or CYLSTM_ISA_GENERIC. Each operation rounds once;
+ * The including file defines CYLSTM_ISA_AVX512, _AVX2, _NEON or _GENERIC. Each operation rounds once;
  * the sets with FMA give the same bits. The generic one multiplies, then adds.
  */
 #ifndef CYLSTM_SIMD_H
@@ -97,6 +97,49 @@ ALWAYS_INLINE vec vec_or_bits(vec a, vec b) { return _mm256_or_ps(a, b); }
 ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 {
     return _mm256_and_ps(_mm256_cmp_ps(condition, _mm256_setzero_ps(), _CMP_GT_OQ), a);
+}
+
+#elif defined(CYLSTM_ISA_NEON)
+
+#ifndef __aarch64__
+#error "compile this file for aarch64"
+#endif
+#include <arm_neon.h>
+
+#define LANES 4
+#define TILE_ROWS 5
+typedef float32x4_t vec;
+
+ALWAYS_INLINE vec vec_load(const float *p) { return vld1q_f32(p); }
+ALWAYS_INLINE void vec_store(float *p, vec a) { vst1q_f32(p, a); }
+ALWAYS_INLINE vec vec_set1(float a) { return vdupq_n_f32(a); }
+ALWAYS_INLINE vec vec_add(vec a, vec b) { return vaddq_f32(a, b); }
+ALWAYS_INLINE vec vec_sub(vec a, vec b) { return vsubq_f32(a, b); }
+ALWAYS_INLINE vec vec_mul(vec a, vec b) { return vmulq_f32(a, b); }
+ALWAYS_INLINE vec vec_div(vec a, vec b) { return vdivq_f32(a, b); }
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+/* By comparison, not vminq and vmaxq: the second operand where either is NaN, and of two zeros, as on x86. */
+ALWAYS_INLINE vec vec_min(vec a, vec b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+ALWAYS_INLINE vec vec_max(vec a, vec b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+ALWAYS_INLINE vec vec_shift_exponent(vec a)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a), 23));
+}
+ALWAYS_INLINE vec vec_add_bits(vec a, vec b)
+{
+    return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
+ALWAYS_INLINE vec vec_and_bits(vec a, vec b)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
+ALWAYS_INLINE vec vec_or_bits(vec a, vec b)
+{
+    return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
+ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vcgtzq_f32(condition), vreinterpretq_u32_f32(a)));
 }
 
 #elif defined(CYLSTM_ISA_GENERIC)
@@ -202,7 +245,7 @@ ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 #undef EACH_LANE
 
 #else
-#error "define CYLSTM_ISA_AVX512, CYLSTM_ISA_AVX2 or CYLSTM_ISA_GENERIC before including simd.h"
+#error "define CYLSTM_ISA_AVX512, _AVX2, _NEON or _GENERIC before including simd.h"
 #endif
 
 /* The first `count` of LANES floats: where a row ends inside a vector. */

@@ -160,7 +160,11 @@ OPTIONS = {
     "a list": type_error(lambda: LSTM(X, out=[]), "out: expected an array", "list"),
     "read-only out": value_error(lambda: LSTM(X, out=read_only((5, 2, 4))), "out:", "writable"),
     "out's strides": value_error(
-        lambda: LSTM(X, out=np.zeros((5, 2, 8), np.float32)[..., ::2]), "out:", "contiguous"
+        lambda: LSTM(X, out=np.zeros((5, 2, 8), np.float32)[..., ::2]), "out: expected a writable"
+    ),
+    "unaligned out": value_error(
+        lambda: LSTM(X, out=np.zeros(161, "u1")[1:].view("f4").reshape(5, 2, 4)),
+        "out: expected a writable, aligned array",
     ),
     "overlap": value_error(run_onto_its_input, "out: expected memory of its own"),
     "no threads": value_error(lambda: LSTM(X, num_threads=0), "num_threads: expected", "1..1024"),

@@ -213,14 +213,14 @@ def test_missing_values_and_columns_are_dealt_with_and_said(cli, folder):
     rows = [list(row) for row in rows]
     rows[0][1] = rows[5][1] = "NA"
     rows[7][2] = ""
-    rows[9][0] = ""
+    rows[20][0] = rows[95][0] = ""
     data = write_rows(folder / "holes.csv", header, rows)
-    status, out, _ = cli("train", data, "--target", "sales", *QUICK)
+    status, out, _ = cli("train", data, "--target", "sales", "--horizon", "3", *QUICK)
     assert status == 0
     for line in (
         "phase: 2 cells, replaced by the value before, at the start by the training mean",
         "sky: 1 cell, which belong to no category",
-        "sales: 1 row neither learned nor judged",
+        "sales: 2 rows neither learned nor judged",
         "name: 70 different texts in 70 rows",
         "year: rises or falls with every row",
         "2 categories: sky",
@@ -240,6 +240,21 @@ def test_categories_forced_and_unknown_later(cli, folder, sales):
     rows = [(*row[:-2], "sideways", 99) for row in rows]
     write_rows(data, header, rows)
     assert cli("predict", "model.safetensors", data, "-o", "out.csv")[0] == 0
+
+
+def test_classes_that_come_only_later_count_as_errors(cli, folder):
+    labels = np.where(np.arange(100) < 75, np.array(["a", "b"])[np.arange(100) % 2], "late")
+    data = write_rows(folder / "late.csv", *series(100, label=labels))
+    status, _, _ = cli("train", data, "--target", "label", "--task", "classification", *QUICK)
+    assert status == 0
+    model = cylstm.load("model.safetensors")
+    assert model.classes == ["a", "b"]
+    assert model.extras["score"]["model"]["accuracy"] == 0
+
+
+def test_threads(cli, sales):
+    cli("train", sales, "--target", "sales", "--threads", "3", *QUICK)
+    assert cylstm.get_num_threads() == 3
 
 
 def test_info(cli, sales):
@@ -367,11 +382,12 @@ def test_scores_and_verdict():
     )
     assert scores["model"] == {"mean absolute error": 3, "root mean squared error": 3}
     assert "25.0 % below that of: zero" in scoring.verdict("forecast", scores)
-    labels = np.array(["a", "b", "a", "a"])
+    labels, predictions = (
+        np.array(list("abaa")),
+        {"model": "abbb", "always 'a'": "aaaa", "no": "zzzz"},
+    )
     scores = scoring.score(
-        "classification",
-        labels,
-        {"model": np.array(list("abbb")), "always 'a'": np.array(list("aaaa"))},
+        "classification", labels, {name: np.array(list(text)) for name, text in predictions.items()}
     )
     assert scores["model"] == {"accuracy": 50}
     assert "25.0 points below that of: always 'a'" in scoring.verdict("classification", scores)
@@ -420,6 +436,7 @@ def test_scores_and_verdict():
         ("predict absent.safetensors sales.csv -o out.csv", "absent.safetensors: No such file"),
         ("predict sales.csv sales.csv -o out.csv", "sales.csv: expected a cylstm model"),
         ("predict layer.safetensors sales.csv -o out.csv", "not from `cylstm train`"),
+        ("predict plain.safetensors sales.csv -o out.csv", "not from `cylstm train`"),
         ("predict odd.safetensors sales.csv -o out.csv", "damaged description of the table"),
         ("predict layer.safetensors sales.csv", "the following arguments are required: -o"),
         ("predict layer.safetensors sales.csv -o no/where.csv", "there is no directory 'no'"),
@@ -441,6 +458,7 @@ def test_errors_are_one_line_and_status_2(cli, folder, sales, words, message):
     write_rows(folder / "one.csv", ["kind", "hole", "x"], [("a", "", n % 5) for n in range(50)])
     cylstm.LSTM(3, 4).save("layer.safetensors")
     odd = cylstm.SequenceModel(task="regression", input_size=1, hidden_size=1, output_size=1)
+    odd.save("plain.safetensors")
     odd.extras["table"] = {"task": "forecast", "target": "sales", "columns": [], "window": "all"}
     odd.save("odd.safetensors")
     (folder / "cut.safetensors").write_bytes((folder / "layer.safetensors").read_bytes()[:-1])
@@ -451,6 +469,10 @@ def test_errors_are_one_line_and_status_2(cli, folder, sales, words, message):
     assert message in err
     assert err.count("\n") == 1
     assert sorted(os.listdir()) == before
+
+
+def test_an_error_that_quotes_a_line_break_is_one_line(cli):
+    assert cli("info", "two\nlines")[2] == "cylstm: error: two lines: No such file or directory\n"
 
 
 def test_a_table_that_does_not_fit_the_model(cli, folder, sales):
@@ -616,10 +638,13 @@ def test_an_error_as_a_program(folder):
 
 def test_a_reader_that_leaves_is_no_traceback():
     process = subprocess.Popen(
-        [sys.executable, "-m", "cylstm", "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "cylstm", "info"],
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     process.stdout.close()
-    assert b"Traceback" not in process.stderr.read()
+    assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(60) == 1
 

@@ -81,7 +81,7 @@ def test_adding_problem_in_short(tmp_path, capsys):
 def test_adding_problem_is_solved_by_the_lstm_alone():
     results = load_example("adding_problem").main([])
     assert results["LSTM"].error < 0.01 and results["LSTM"].steps <= 3000
-    assert results["RNN"].error == pytest.approx(1 / 6, rel=0.1)
+    assert 0.15 < results["RNN"].error < 0.2
     assert results["LSTM"].after[-1] > 100 * results["RNN"].after[-1]
 
 

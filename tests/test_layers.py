@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import cylstm
+from cylstm import arrays
 
 CELLS = {"lstm": cylstm.LSTM, "rnn": cylstm.RNN}
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
@@ -156,7 +157,7 @@ def read_only(x: np.ndarray) -> np.ndarray:
 
 
 def unaligned(x: np.ndarray) -> np.ndarray:
-    moved = np.frombuffer(b"." + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape)
+    moved = np.frombuffer(b"." + x.tobytes(), np.uint8)[1:].view(x.dtype).reshape(x.shape)
     assert not moved.flags.aligned
     return moved
 
@@ -193,6 +194,13 @@ def test_what_numpy_takes_is_converted(convert, width):
     for result, wanted in zip(results, expected, strict=True):
         assert_array_equal(result, wanted)
     assert_array_equal(layer(convert(x))[0], expected[0])
+
+
+def test_what_reaches_the_core_is_aligned():
+    numbers = np.array([1, 2])
+    assert arrays.as_float32(unaligned(np.float32(numbers)), "x").flags.aligned
+    assert arrays.as_tokens(unaligned(np.int32(numbers)), "x").flags.aligned
+    assert arrays.as_lengths(unaligned(np.int64(numbers)), 2, 5).flags.aligned
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from reference import Model, Stack, assert_gradients_close, assert_outputs_close, exact
 
@@ -135,16 +136,12 @@ def draw_state(case: Case, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
 
 
 def draw_targets(loss: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Targets for scores of this shape, of the dtype that cylstm's losses take.
-
-    They lean to one side: where they balance, gradients cancel out, and what is left of a float32
-    sum whose terms cancel has no relative precision that one could test.
-    """
+    """Targets for scores of this shape, of the dtype that cylstm's losses take."""
     if loss == "cross_entropy":
-        return rng.integers(shape[-1], size=(2, *shape[:-1])).min(axis=0)
+        return rng.integers(shape[-1], size=shape[:-1])
     if loss == "binary_cross_entropy":
-        return (rng.random(shape) < 0.8).astype(np.float32)
-    return draw_normal(rng, *shape) + np.float32(1)
+        return rng.integers(2, size=shape).astype(np.float32)
+    return draw_normal(rng, *shape)
 
 
 def as_tuple(state) -> tuple[np.ndarray, ...]:
@@ -239,6 +236,24 @@ def assert_same(ours, truth, *, gradients_within: float = 1e-4) -> None:
         assert_gradients_close(*pair, name, gradients_within)
 
 
+def is_well_posed(problem: LayerProblem | ModelProblem) -> bool:
+    """Whether float32 can have four digits of every gradient.
+
+    It cannot where a gradient is what is left of a sum that cancels out, or where a relu or a
+    maximum is undecided: there the last bits of the weights change the result.
+    """
+    rng, blurred = np.random.default_rng(0), copy.copy(problem)
+    blurred.parameters = {
+        name: value * (1 + rng.choice([-1, 1], size=value.shape) * 2.0**-24)
+        for name, value in problem.parameters.items()
+    }
+    try:
+        assert_same(blurred.truth(), problem.truth(), gradients_within=1e-5)
+    except AssertionError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("case", FEW_LAYERS, ids=str)
 def test_reference_layer_has_the_gradients_of_its_forward(case):
     problem = LayerProblem(case)
@@ -255,6 +270,7 @@ def test_layer_has_the_gradients_of_the_reference_forward(case):
 @settings(max_examples=200)
 def test_layer_matches_the_reference(case):
     problem = LayerProblem(case)
+    assume(is_well_posed(problem))
     assert_same(problem.ours(), problem.truth())
 
 
@@ -373,6 +389,7 @@ def test_model_has_the_gradients_of_the_reference_loss(case, loss):
 @settings(max_examples=200)
 def test_model_matches_the_reference(case, loss):
     problem = ModelProblem(case, loss)
+    assume(is_well_posed(problem))
     assert_same(problem.ours(), problem.truth())
 
 

@@ -28,44 +28,105 @@ CALLERS = 8
 CHILD_SECONDS = 120
 
 
-class Problem:
+class LayerProblem:
     """A layer with its input: infer and learn give all that comes out, as a list of arrays."""
 
-    def __init__(self, layer: cylstm.LSTM | cylstm.RNN, steps: int, batch: int) -> None:
+    def __init__(self, network: cylstm.LSTM | cylstm.RNN, steps: int, batch: int) -> None:
+        self.network = network
         rng = np.random.default_rng(steps)
-        self.layer = layer
-        self.x = rng.normal(size=(steps, batch, layer.input_size)).astype(np.float32)
+        self.x = rng.normal(size=(steps, batch, network.input_size)).astype(np.float32)
+        self._draw_the_rest(rng)
+
+    def _draw_the_rest(self, rng: np.random.Generator) -> None:
+        steps, batch = self.x.shape[:2]
         self.lengths = rng.integers(1, steps + 1, size=batch)
         self.lengths[0] = steps
-        y, _ = layer(self.x)
-        self.dy = rng.normal(size=y.shape).astype(np.float32)
+        self.dy = rng.normal(size=self.infer()[0].shape).astype(np.float32)
 
     def infer(self, **options) -> list[np.ndarray]:
-        y, state = self.layer(self.x, lengths=self.lengths, **options)
+        y, state = self.network(self.x, lengths=self.lengths, **options)
         return [y, *as_tuple(state)]
 
-    def learn(self) -> list[np.ndarray]:
-        y, state, tape = self.layer.record(self.x, lengths=self.lengths)
-        return [y, *as_tuple(state), *self.backward(tape)]
+    def record(self):
+        return self.network.record(self.x, lengths=self.lengths, key=1)
 
     def backward(self, tape) -> list[np.ndarray]:
-        grads = {name: np.zeros_like(value) for name, value in self.layer.grads.items()}
-        dx, dstate = self.layer.backward(tape, self.dy, grads=grads)
+        grads = {name: np.zeros_like(value) for name, value in self.network.grads.items()}
+        dx, dstate = self.network.backward(tape, self.dy, grads=grads)
         return [dx, *as_tuple(dstate), *grads.values()]
+
+    def learn(self) -> list[np.ndarray]:
+        y, state, tape = self.record()
+        return [y, *as_tuple(state), *self.backward(tape)]
 
     def everything(self) -> list[np.ndarray]:
         return [*self.infer(reproducible=True), *self.infer(), *self.learn()]
+
+    def spoil_padding(self, garbage: float) -> None:
+        padding = np.arange(len(self.x))[:, None] >= self.lengths
+        self.x[padding] = garbage
+        self.dy[padding] = garbage
+
+    def outputs_of(self, y: np.ndarray, b: int, length: int) -> np.ndarray:
+        """What belongs to one sequence."""
+        return y[:length, b]
+
+
+class ModelProblem(LayerProblem):
+    """The same for a whole model: embedding, both directions, pooling and a wide head."""
+
+    def __init__(self, pooling: str | None, steps: int, batch: int) -> None:
+        self.pooling = pooling
+        self.network = cylstm.SequenceModel(
+            task="classification",
+            vocab_size=50,
+            embedding_size=33,
+            hidden_size=65,
+            bidirectional=True,
+            pooling=pooling,
+            output_size=300,
+            seed=5,
+        )
+        rng = np.random.default_rng(steps)
+        self.x = rng.integers(50, size=(steps, batch)).astype(np.int32)
+        self._draw_the_rest(rng)
+
+    def record(self):
+        return self.network._network.record(self.x, None, self.lengths, 0)
+
+    def backward(self, tape) -> list[np.ndarray]:
+        network = self.network._network
+        gradient = np.zeros_like(network.vector)
+        _, dstate = network.backward(tape, self.dy, None, gradient, False)
+        return [*dstate, gradient]
+
+    def spoil_padding(self, garbage: float) -> None:
+        padding = np.arange(len(self.x))[:, None] >= self.lengths
+        self.x[padding] = -1  # no token
+        if self.pooling is None:
+            self.dy[padding] = 0  # what the losses say of steps that do not count
+
+    def outputs_of(self, y: np.ndarray, b: int, length: int) -> np.ndarray:
+        return y[:length, b] if self.pooling is None else y[b]
 
 
 def as_tuple(state) -> tuple[np.ndarray, ...]:
     return state if isinstance(state, tuple) else (state,)
 
 
-PROBLEMS: dict[str, Callable[[], Problem]] = {
-    "small": lambda: Problem(cylstm.LSTM(3, 5, seed=1), steps=7, batch=3),
-    "deep": lambda: Problem(cylstm.LSTM(17, 19, 3, bidirectional=True, seed=2), steps=12, batch=9),
-    "large": lambda: Problem(cylstm.LSTM(130, 129, seed=3), steps=50, batch=17),
-    "rnn": lambda: Problem(cylstm.RNN(65, 66, 2, bidirectional=True, seed=4), steps=20, batch=18),
+def deep_lstm() -> cylstm.LSTM:
+    return cylstm.LSTM(17, 19, 3, bidirectional=True, dropout=0.3, seed=2)
+
+
+PROBLEMS: dict[str, Callable[[], LayerProblem]] = {
+    "small": lambda: LayerProblem(cylstm.LSTM(3, 5, seed=1), 7, 3),
+    "deep": lambda: LayerProblem(deep_lstm(), 12, 9),
+    "large": lambda: LayerProblem(cylstm.LSTM(130, 129, seed=3), 50, 17),
+    "rnn": lambda: LayerProblem(cylstm.RNN(65, 66, 2, bidirectional=True, seed=4), 20, 18),
+    "model": lambda: ModelProblem(None, 30, 18),
+    "model-last": lambda: ModelProblem("last", 20, 18),
+    "model-mean": lambda: ModelProblem("mean", 20, 18),
+    "model-max": lambda: ModelProblem("max", 20, 18),
 }
 every_problem = pytest.mark.parametrize("make", PROBLEMS.values(), ids=PROBLEMS)
 both_columns = pytest.mark.parametrize("reproducible", [True, False], ids=["kernels", "default"])
@@ -165,7 +226,7 @@ def test_concurrent_callers_with_their_own_grads_learn_what_one_does(make):
 @every_problem
 def test_concurrent_backward_calls_can_share_a_tape(make):
     problem = make()
-    _, _, tape = problem.layer.record(problem.x, lengths=problem.lengths)
+    _, _, tape = problem.record()
     expected = digest(problem.backward(tape))
     assert set(at_once(lambda: digest(problem.backward(tape)))) == {expected}
 
@@ -176,7 +237,7 @@ def test_concurrent_backward_calls_can_share_a_tape(make):
 @every_problem
 def test_computing_again_gives_the_same(make):
     problem, again = make(), make()
-    again.layer.load_state_dict(problem.layer.state_dict())
+    again.network.load_state_dict(problem.network.state_dict())
     bits = {digest(p.everything()) for p in (problem, problem, again)}
     assert len(bits) == 1
 
@@ -190,23 +251,24 @@ def test_a_sequence_alone_gives_what_it_does_in_a_batch(make, reproducible):
     problem = make()
     y, *state = problem.infer(reproducible=reproducible)
     for b, length in enumerate(problem.lengths):
-        alone, alone_state = problem.layer(problem.x[:length, b], reproducible=reproducible)
-        assert_as_promised(y[:length, b], alone, reproducible)
+        alone, alone_state = problem.network(problem.x[:length, b], reproducible=reproducible)
+        assert_as_promised(problem.outputs_of(y, b, length), alone, reproducible)
         for part, alone_part in zip(state, as_tuple(alone_state), strict=True):
             assert_as_promised(part[:, b], alone_part, reproducible)
 
 
 @every_problem
 @both_columns
-def test_a_batch_gives_what_its_halves_do(make, reproducible):
+def test_a_batch_gives_what_its_parts_do(make, reproducible):
     problem = make()
     y, *_ = problem.infer(reproducible=reproducible)
-    for part in (slice(None, 2), slice(2, None)):
-        steps = problem.lengths[part].max()
-        half, _ = problem.layer(
-            problem.x[:steps, part], lengths=problem.lengths[part], reproducible=reproducible
-        )
-        assert_as_promised(y[:steps, part], half, reproducible)
+    for members in np.split(np.arange(len(problem.lengths)), [2]):
+        lengths = problem.lengths[members]
+        x = problem.x[: lengths.max(), members]
+        part, _ = problem.network(x, lengths=lengths, reproducible=reproducible)
+        for place, b in enumerate(members):
+            ours = problem.outputs_of(part, place, lengths[place])
+            assert_as_promised(ours, problem.outputs_of(y, b, lengths[place]), reproducible)
 
 
 @every_problem
@@ -214,9 +276,7 @@ def test_a_batch_gives_what_its_halves_do(make, reproducible):
 def test_what_stands_in_the_padding_changes_nothing(make, garbage):
     problem = make()
     expected = digest(problem.everything())
-    padding = np.arange(len(problem.x))[:, None] >= problem.lengths
-    problem.x[padding] = garbage
-    problem.dy[padding] = garbage
+    problem.spoil_padding(garbage)
     assert digest(problem.everything()) == expected
 
 

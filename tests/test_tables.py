@@ -137,6 +137,7 @@ def test_timeline_sorts_numbers_as_numbers_and_counts_repeats(read):
     timeline = Timeline.of(read("t,x\n10,1\n9,1\n100,1\n9,2\n"), time="t")
     assert timeline.rows.tolist() == [1, 3, 0, 2]
     assert timeline.repeats == 1
+    assert Timeline.of(read("g,t\na,1\nb,1\n"), "g", "t").repeats == 0
 
 
 @pytest.mark.parametrize(
@@ -206,10 +207,11 @@ def test_numbers_are_carried_forward_then_the_mean(read):
 
 
 def test_categories_unknown_or_missing_are_zeros(read):
-    table = read("c,x\nred,1\nblue,1\ngreen,1\nNA,1\n")
+    table = read("c,x\n red,1\nblue ,1\ngreen,1\n NA ,1\n")
     column = Column("c", categories=("blue", "red"))
     assert column.features == ["c=blue", "c=red"]
     assert column.encode(table, Timeline.of(table)).tolist() == [[0, 1], [1, 0], [0, 0], [0, 0]]
+    assert table.missing("c").tolist() == [False, False, False, True]
 
 
 def test_columns_that_are_no_inputs(read):

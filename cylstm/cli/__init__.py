@@ -90,9 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _message(error: BaseException) -> str:
     """An error as one line."""
     if isinstance(error, OSError) and error.strerror is not None:
-        where = "" if error.filename is None else f"{error.filename}: "
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        message = (
+            error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+        )
+    else:
+        message = str(error) or type(error).__name__
+    return " ".join(message.split())
 
 
 def _report(message: str, status: int) -> int:

@@ -14,14 +14,18 @@
 #ifndef CYLSTM_TESTS_CHECK_H
 #define CYLSTM_TESTS_CHECK_H
 
+#define _POSIX_C_SOURCE 200809L /* so this header comes first */
+
 #include <math.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cpu.h"
+#include "parallel.h"
 
 /* ---- checks: the condition, then what to print where it does not hold; from any thread ---- */
 
@@ -124,6 +128,40 @@ static inline int find_isas(const kernels *found[MOST_ISAS])
 static inline int has_fma(const kernels *k)
 {
     return strcmp(k->name, "generic") != 0;
+}
+
+/* ---- teams ---- */
+
+static inline void sleep_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static inline double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static inline void note_size(worker *w, void *context)
+{
+    if (cylstm_is_first(w)) *(int *)context = w->size;
+}
+
+static inline int size_of_team(int threads)
+{
+    int size = 0;
+    cylstm_parallel_run(threads, note_size, &size);
+    return size;
+}
+
+/* After a team has met a member that was not let run, calls do without teams for up to 1.6 s: waits that out. */
+static inline void calm_down(void)
+{
+    const double start = seconds();
+    while (size_of_team(2) < 2 && seconds() < start + 10.0) sleep_ms(5);
+    CHECK(size_of_team(2) == 2, "no team in 10 s");
 }
 
 #endif

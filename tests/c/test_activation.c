@@ -3,9 +3,9 @@
  *
  *     cc -std=c11 -fopenmp -Isrc tests/c/test_activation.c libcylstm.a -lm -o test_activation && ./test_activation
  */
-#include <float.h>
-
 #include "check.h"
+
+#include <float.h>
 
 enum { COUNT = 4096, MOST_LANES = 16, MOST_ULP = 3 };
 

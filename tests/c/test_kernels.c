@@ -5,6 +5,7 @@
  *     cc -std=c11 -ffp-contract=off -fopenmp -Isrc tests/c/test_kernels.c libcylstm.a -lm -o test_kernels && ./test_kernels
  */
 #include "check.h"
+
 #include "linear.h"
 
 /* ---- products ---- */

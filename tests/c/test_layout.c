@@ -4,6 +4,7 @@
  *     cc -std=c11 -fopenmp -Isrc tests/c/test_layout.c libcylstm.a -lm -o test_layout && ./test_layout
  */
 #include "check.h"
+
 #include "layout.h"
 
 static cylstm_config small_config(void)

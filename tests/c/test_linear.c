@@ -4,6 +4,7 @@
  *     cc -std=c11 -fopenmp -Isrc tests/c/test_linear.c libcylstm.a -lm -o test_linear && ./test_linear
  */
 #include "check.h"
+
 #include "linear.h"
 
 /* ---- an sgemm that is slow and plain ---- */

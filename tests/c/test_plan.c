@@ -4,6 +4,7 @@
  *     cc -std=c11 -fopenmp -Isrc tests/c/test_plan.c libcylstm.a -lm -o test_plan && ./test_plan
  */
 #include "check.h"
+
 #include "plan.h"
 
 static void test_shares_cover_everything_once(void)

@@ -4,6 +4,7 @@
  *     cc -std=c11 -fopenmp -Isrc tests/c/test_random.c libcylstm.a -lm -o test_random && ./test_random
  */
 #include "check.h"
+
 #include "dropout.h"
 #include "random.h"
 

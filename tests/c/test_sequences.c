@@ -4,6 +4,7 @@
  *     cc -std=c11 -fopenmp -Isrc tests/c/test_sequences.c libcylstm.a -lm -o test_sequences && ./test_sequences
  */
 #include "check.h"
+
 #include "sequences.h"
 
 typedef struct drawn {

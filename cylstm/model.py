@@ -402,6 +402,24 @@ class SequenceModel(Network):
         )
         return {"loss": loss, SCORE_NAMES[self.task]: score}
 
+    def recurrent_layer(self) -> LSTM | RNN:
+        """The recurrent stack as a layer of its own, with copies of the parameters.
+
+        To look inside: what its `record` keeps shows the gates and the cell state. The layer takes
+        what the stack sees, which is scaled inputs, or embedded tokens.
+        """
+        names = ("hidden_size", "num_layers", "dropout", "bidirectional", "batch_first", "seed")
+        options = {name: self._config[name] for name in names}
+        options["input_size"] = self._network_config["input_size"]
+        lstm = self._config["cell"] == "lstm"
+        layer = LSTM(**options) if lstm else RNN(nonlinearity=self._config["nonlinearity"], **options)
+        prefix = layer._prefix
+        layer.load_state_dict(
+            {name.removeprefix(prefix): array for name, array in self.parameters.items()
+             if name.startswith(prefix)}
+        )  # fmt: skip
+        return layer
+
     # --- files
 
     def _contents(self) -> formats.Contents:

@@ -60,7 +60,8 @@ def show_config() -> dict[str, Any]:
         "blas": _blas_info(),
     }
     for name, value in config.items():
-        print(f"{name + ':':12}{value}")
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        print(f"{name + ':':12}{shown}")
     return config
 
 

@@ -311,7 +311,6 @@ class Trainer:
     def _postfix(self, loss: float) -> dict[str, str]:
         shown = {"loss": f"{loss:.4f}"}
         if self.validation is not None and len(self.history):
-            shown["validation"] = f"{self.history.validation_loss[-1]:.4f}"
             shown[self.history.score_name] = f"{self.history.validation_score[-1]:.4f}"
         return shown
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,13 +83,15 @@ def gradient_norms(model: cylstm.SequenceModel, x: np.ndarray) -> np.ndarray:
     The layer is recorded one step at a time, so that `backward` hands over the gradient of the
     state (h, and an LSTM's c) between any two steps.
     """
-    layer, tapes, state = recurrent_layer(model), [], None
+    layer, tapes = recurrent_layer(model), []
+    state: Any = None  # h, or an LSTM's (h, c)
     for x_t in x:
         y, state, tape = layer.record(x_t[np.newaxis], state)
         tapes.append(tape)
     head = np.broadcast_to(model.parameters["head.weight"], y[0].shape)
-    is_lstm = isinstance(state, tuple)
-    gradient = (head[np.newaxis], np.zeros_like(state[1])) if is_lstm else head[np.newaxis]
+    gradient: Any = head[np.newaxis]
+    if isinstance(state, tuple):
+        gradient = gradient, np.zeros_like(state[1])
     norms = []
     for tape in reversed(tapes):
         norms.append(np.linalg.norm(np.concatenate(gradient, axis=-1), axis=-1).mean())

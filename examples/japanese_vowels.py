@@ -47,7 +47,7 @@ def plot_gates(model: cylstm.SequenceModel, sequence: np.ndarray, path: str) -> 
     layer.load_state_dict(
         {name: model.parameters[f"recurrent.{name}"] for name in layer.parameters}
     )
-    mean, std = model.input_scale
+    mean, std = model.input_scale or (0.0, 1.0)
     _, _, tape = layer.record((sequence - mean) / std)
     forward = tape.layers[0][0]
     panels = ("input_gate", "forget_gate", "output_gate", "cell_state")

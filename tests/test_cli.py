@@ -274,6 +274,7 @@ def test_info_of_a_layer_and_of_the_installation(cli, folder):
     status, out, _ = cli("info", "layer.safetensors")
     assert status == 0
     assert "LSTM, 1 layer of 4 units, 144 parameters" in out
+    assert "num_layers = 1\n" in out
     assert "threads" in cli("info")[1]
     assert json.loads(cli("info", "--json")[1])["version"] == cylstm.__version__
 

@@ -413,3 +413,14 @@ def test_repr_shows_what_is_not_default():
         "SequenceModel(task='classification', input_size=2, hidden_size=4, pooling='last', "
         "output_size=3)"
     )
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+def test_the_recurrent_layer_is_what_the_model_runs(cell):
+    model = cylstm.SequenceModel(
+        task="regression", cell=cell, input_size=3, hidden_size=5, num_layers=2, output_size=2, seed=3
+    )
+    x = np.random.default_rng(0).standard_normal((7, 4, 3)).astype(np.float32)
+    hidden, _ = model.recurrent_layer()(x)
+    head = model.parameters["head.weight"], model.parameters["head.bias"]
+    np.testing.assert_allclose(hidden @ head[0].T + head[1], model.scores(x), atol=1e-6)

@@ -76,10 +76,9 @@ def _print(path: str, network: cylstm.SequenceModel | cylstm.LSTM | cylstm.RNN) 
     say("model", f"{type(network).__name__}: {describe_network(network)}")
     if isinstance(network, cylstm.SequenceModel) and "table" in network.extras:
         _print_training(network)
-        return
-    for name, value in network.config.items():
-        if value is not None:
-            say(name, str(value))
+    else:
+        given = {name: value for name, value in network.config.items() if value is not None}
+        say("settings", "\n".join(f"{name} = {value}" for name, value in given.items()))
 
 
 def _print_training(model: cylstm.SequenceModel) -> None:

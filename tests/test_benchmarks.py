@@ -1,5 +1,6 @@
 """The benchmarks: a tiny run of the whole, and the parts that its figures rest on."""
 
+import doctest
 import json
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import measure
+from benchmarks import cells, measure
+from benchmarks import problem as problems
 from benchmarks.agreement import agreeing_tasks, disagreement
 from benchmarks.bounds import GEMM_FLOPS, READS, bound_seconds
 from benchmarks.cells import EXTENDED, GRID, INFERENCE, TRAINING, TRAINING_DX, Cell
@@ -231,6 +233,13 @@ def test_the_ratio_is_to_the_best_peer_and_the_mean_over_the_grid_alone():
     assert mean_ratio([first, second, other]) == (pytest.approx(2.0), 2)
     assert row(GRID[0], torch=1.0).ratio is None
     assert mean_ratio([other]) == (None, 0)
+
+
+@pytest.mark.parametrize("module", [cells, problems])
+def test_examples_in_docstrings(module):
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0
 
 
 def test_dependencies_are_followed():

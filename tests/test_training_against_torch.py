@@ -26,10 +26,11 @@ class Pair:
     clip_norm: float | None = None
 
 
-def sgd(**options) -> Pair:
+def sgd(clip_norm: float | None = None, **options) -> Pair:
     return Pair(
         lambda: cylstm.SGD(0.3, **options),
         lambda parameters: torch.optim.SGD(parameters, 0.3, **options),
+        clip_norm,
     )
 
 
@@ -40,17 +41,17 @@ def rmsprop(**options) -> Pair:
     )
 
 
-def adam(kind: str, clip_norm: float | None = None, **options) -> Pair:
+def adam(kind: str, **options) -> Pair:
     return Pair(
         lambda: getattr(cylstm, kind)(5e-3, **options),
         lambda parameters: getattr(torch.optim, kind)(parameters, 5e-3, **options),
-        clip_norm,
     )
 
 
 OPTIMIZERS = {
     "sgd": sgd(),
     "sgd-decay": sgd(weight_decay=0.01),
+    "sgd-clipped": sgd(clip_norm=0.1),
     "momentum": sgd(momentum=0.8, weight_decay=0.01),
     "nesterov": sgd(momentum=0.8, nesterov=True, weight_decay=0.01),
     "rmsprop": rmsprop(),
@@ -58,7 +59,6 @@ OPTIMIZERS = {
     "adam": adam("Adam"),
     "adam-decay": adam("Adam", betas=(0.8, 0.99), eps=1e-6, weight_decay=0.01),
     "adamw": adam("AdamW", weight_decay=0.1),
-    "adam-clipped": adam("Adam", clip_norm=0.05),
 }
 
 

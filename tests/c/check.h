@@ -1,12 +1,13 @@
 /*
  * What the C tests share: checks that count, numbers that repeat, memory whose ends are watched.
  *
- * Without Python, from the root of the repository, the core becomes a library (the lines with -m: x86-64 alone):
+ * Without Python, from the root of the repository, the core becomes a library:
  *
- *     FLAGS='-std=c11 -O2 -g -ffp-contract=off -fopenmp'
+ *     FLAGS='-std=c11 -O2 -ffp-contract=off -fopenmp'
  *     cc $FLAGS -c src/[!k]*.c src/kernels_generic.c
- *     cc $FLAGS -mavx2 -mfma -c src/kernels_avx2.c
- *     cc $FLAGS -mavx512f -mfma -c src/kernels_avx512.c
+ *     cc $FLAGS -mavx2 -mfma -c src/kernels_avx2.c         # x86-64
+ *     cc $FLAGS -mavx512f -mfma -c src/kernels_avx512.c    # x86-64
+ *     cc $FLAGS -c src/kernels_neon.c                      # aarch64
  *     ar rcs libcylstm.a *.o
  *
  * and the command at the head of each test builds it and runs it. tests/test_c.py does the same, with sanitizers.

@@ -1,7 +1,7 @@
 """SciPy's sgemm, as the core's door to BLAS (src/blas.h), and SciPy's BLAS held at one thread while it is used.
 
-A module of its own so that SciPy is imported when the first large product needs it, and so that, where SciPy is missing,
-its signature is foreign or its BLAS cannot be held, this import fails alone and the core uses its own kernels.
+A module of its own so that SciPy is imported when the first large product needs it, and so that, where SciPy is
+missing, its signature is foreign or its BLAS cannot be held, this import fails alone and the core uses its own kernels.
 
 sgemm is taken from the capsule that ``scipy.linalg.cython_blas`` exports, not by ``cimport``: a wheel then works with
 every SciPy whose signature is understood here, not only with the one it was built against.

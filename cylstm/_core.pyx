@@ -138,7 +138,8 @@ cdef cnp.ndarray _array(object owner, float *data, int64_t rows, int64_t columns
     strides[0], strides[1] = distance * sizeof(float), sizeof(float)
     cdef int flags = cnp.NPY_ARRAY_ALIGNED | (cnp.NPY_ARRAY_WRITEABLE if writeable else 0)
     cdef int first = 1 if rows == 1 else 0
-    array = cnp.PyArray_New(np.ndarray, 2 - first, shape + first, cnp.NPY_FLOAT32, strides + first, data, 0, flags, None)
+    array = cnp.PyArray_New(np.ndarray, 2 - first, shape + first, cnp.NPY_FLOAT32, strides + first, data, 0, flags,
+                            None)
     cnp.set_array_base(array, owner)
     return array
 
@@ -544,7 +545,8 @@ cdef class Call:
         self.network.guard.enter(False)
         try:
             self.network._pack(False)
-            if not reproducible and _capi.cylstm_plan_wants_blas(&self.network.net.layout, self.rows, self.batch, recording):
+            if not reproducible and _capi.cylstm_plan_wants_blas(&self.network.net.layout, self.rows, self.batch,
+                                                                 recording):
                 self.call.compute.blas = _hold_blas()
             try:
                 with nogil:
@@ -606,9 +608,10 @@ cdef class Tape:
             return packed.reshape(self.steps, self.batch, hidden)
         by_time = np.zeros((self.steps, self.batch, hidden), np.float32)
         cdef int64_t t
+        packed = packed.reshape(s.rows, hidden)
         order = [s.order[rank] for rank in range(self.batch)]
         for t in range(s.longest):
-            by_time[t, order[:s.offsets[t + 1] - s.offsets[t]]] = packed.reshape(-1, hidden)[s.offsets[t]:s.offsets[t + 1]]
+            by_time[t, order[:s.offsets[t + 1] - s.offsets[t]]] = packed[s.offsets[t]:s.offsets[t + 1]]
         by_time.flags.writeable = False
         return by_time
 
@@ -696,7 +699,7 @@ cdef class Stream:
 
     @property
     def state(self):
-        """Copies: (h,) or (h, c), each (L, B, H); with mean or max pooling one more, (B, H+1): sums or maxima, count."""
+        """Copies: (h,) or (h, c), each (L, B, H); with mean or max pooling also (B, H+1): sums or maxima, count."""
         parts = self._state if self._carried is None else (*self._state, self._carried)
         return tuple([part.copy() for part in parts])
 
@@ -750,7 +753,8 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
     classes = kind == "cross_entropy"
     targets = np.ascontiguousarray(targets, np.int64 if classes else np.float32)
     if (<object> targets).shape != (rows_shape if classes else (<object> scores).shape):
-        raise ValueError(f"targets: shape {(<object> targets).shape} does not go with scores of {(<object> scores).shape}")
+        raise ValueError(f"targets: shape {(<object> targets).shape} does not go with scores of "
+                         f"{(<object> scores).shape}")
     cdef cnp.ndarray counts = None if mask is None else np.ascontiguousarray(mask, np.bool_)
     if counts is not None:
         if (<object> counts).shape != rows_shape:
@@ -765,7 +769,8 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
         call.values = FLOATS(targets)
     cdef cnp.ndarray dscores = np.empty((<object> scores).shape, np.float32)
     cdef cnp.ndarray row_losses = np.empty(call.rows, np.float64)
-    call.scores, call.dscores, call.row_losses = FLOATS(scores), FLOATS(dscores), <double *> cnp.PyArray_DATA(row_losses)
+    call.scores, call.dscores = FLOATS(scores), FLOATS(dscores)
+    call.row_losses = <double *> cnp.PyArray_DATA(row_losses)
     if call.rows * call.outputs >= 50000:  # some 100 us of exponentials
         call.threads = _capi.cylstm_thread_budget()
     cdef double mean

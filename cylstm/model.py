@@ -411,13 +411,13 @@ class SequenceModel(Network):
         names = ("hidden_size", "num_layers", "dropout", "bidirectional", "batch_first", "seed")
         options = {name: self._config[name] for name in names}
         options["input_size"] = self._network_config["input_size"]
-        lstm = self._config["cell"] == "lstm"
-        layer = LSTM(**options) if lstm else RNN(nonlinearity=self._config["nonlinearity"], **options)
-        prefix = layer._prefix
+        if self._config["cell"] == "lstm":
+            layer: LSTM | RNN = LSTM(**options)
+        else:
+            layer = RNN(nonlinearity=self._config["nonlinearity"], **options)
         layer.load_state_dict(
-            {name.removeprefix(prefix): array for name, array in self.parameters.items()
-             if name.startswith(prefix)}
-        )  # fmt: skip
+            {name: self.parameters[layer._prefix + name] for name in layer.parameters}
+        )
         return layer
 
     # --- files

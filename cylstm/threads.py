@@ -60,9 +60,14 @@ def show_config() -> dict[str, Any]:
         "blas": _blas_info(),
     }
     for name, value in config.items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        print(f"{name + ':':12}{shown}")
+        print(f"{name + ':':12}{_in_words(value)}")
     return config
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return str(value)
 
 
 def _blas_info() -> dict[str, Any] | str:

@@ -30,7 +30,12 @@ const char *cylstm_status_name(cylstm_status status);
 
 typedef enum cylstm_cell { CYLSTM_LSTM = 0, CYLSTM_RNN_TANH, CYLSTM_RNN_RELU } cylstm_cell;
 
-typedef enum cylstm_pooling { CYLSTM_POOL_NONE = 0, CYLSTM_POOL_LAST, CYLSTM_POOL_MEAN, CYLSTM_POOL_MAX } cylstm_pooling;
+typedef enum cylstm_pooling {
+    CYLSTM_POOL_NONE = 0,
+    CYLSTM_POOL_LAST,
+    CYLSTM_POOL_MEAN,
+    CYLSTM_POOL_MAX
+} cylstm_pooling;
 
 /*
  * What a network is: [embedding ->] recurrent stack [-> pooling] [-> linear head].

@@ -15,8 +15,8 @@ static void dropout_row(const dropout *d, random_block counter, int64_t width, c
     }
 }
 
-void cylstm_dropout(const worker *w, const dropout *d, const sequences *s, int64_t layer, int64_t width, const float *in,
-                    float *out)
+void cylstm_dropout(const worker *w, const dropout *d, const sequences *s, int64_t layer, int64_t width,
+                    const float *in, float *out)
 {
     const range steps = cylstm_share(w, s->longest);
     for (int64_t t = steps.begin; t < steps.end; t++) {

@@ -15,7 +15,7 @@ typedef struct dropout {
  * layer, and the element's sequence, step and unit, so padding and threads do not change it, and the same call applied
  * to gradients is the backward pass.
  */
-void cylstm_dropout(const worker *w, const dropout *d, const sequences *s, int64_t layer, int64_t width, const float *in,
-                    float *out);
+void cylstm_dropout(const worker *w, const dropout *d, const sequences *s, int64_t layer, int64_t width,
+                    const float *in, float *out);
 
 #endif

@@ -37,7 +37,8 @@ ALWAYS_INLINE void add_products_to_rows(tile sums, const int rows, int64_t k_cou
 static void add_products(tile sums, int64_t rows, int64_t k_count, const float *a, int64_t a_row, int64_t a_k,
                          const float *panel)
 {
-#define ROWS(n) case n: add_products_to_rows(sums, n, k_count, a, a_row, a_k, panel); break
+#define ROWS(n) \
+    case n: add_products_to_rows(sums, n, k_count, a, a_row, a_k, panel); break
     switch (rows) {
         ROWS(1);
 #if TILE_ROWS >= 2
@@ -69,8 +70,8 @@ ALWAYS_INLINE int64_t panel_column(const panels *p, int64_t panel, int64_t vecto
 }
 
 /* Declares the loops over panels and, within one, over tiles of `count` rows from `row` on. */
-#define FOR_EACH_TILE(args)                                                                                       \
-    for (int64_t panel = (args)->panels.begin; panel < (args)->panels.end; panel++)                               \
+#define FOR_EACH_TILE(args)                                                                                           \
+    for (int64_t panel = (args)->panels.begin; panel < (args)->panels.end; panel++)                                   \
         for (int64_t row = (args)->rows.begin, count; row < (args)->rows.end && (count = tile_rows(args->rows, row)); \
              row += count)
 
@@ -86,16 +87,18 @@ static void product(const product_args *p)
         for (int64_t r = 0; r < count; r++) {
             for (int64_t v = 0; v < PANEL; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
-                vec_store(sums[r] + v * LANES, p->init == NULL ? vec_set1(0.0f)
-                                                               : vec_load_upto(p->init + (row + r) * p->init_row + column,
-                                                                               p->columns - column));
+                vec_store(sums[r] + v * LANES,
+                          p->init == NULL
+                              ? vec_set1(0.0f)
+                              : vec_load_upto(p->init + (row + r) * p->init_row + column, p->columns - column));
             }
         }
         add_products(sums, count, p->b->k, p->a + row * p->a_row, p->a_row, p->a_k, panel_data(p->b, panel));
         for (int64_t r = 0; r < count; r++) {
             for (int64_t v = 0; v < PANEL; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
-                vec_store_upto(p->c + (row + r) * p->c_row + column, vec_load(sums[r] + v * LANES), p->columns - column);
+                vec_store_upto(p->c + (row + r) * p->c_row + column, vec_load(sums[r] + v * LANES),
+                               p->columns - column);
             }
         }
     }
@@ -110,7 +113,8 @@ static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int
             vec_store(sums[r] + v * LANES, vec_load(gates));
         }
     }
-    add_products(sums, count, s->weights->k, s->h_previous + row * s->units, s->units, 1, panel_data(s->weights, panel));
+    add_products(sums, count, s->weights->k, s->h_previous + row * s->units, s->units, 1,
+                 panel_data(s->weights, panel));
 }
 
 ALWAYS_INLINE void store_hidden(const step_args *s, int64_t row, int64_t unit, vec h)
@@ -183,9 +187,9 @@ static void hidden_gradient(tile sums, const step_backward_args *s, int64_t row,
     for (int64_t r = 0; r < count; r++) {
         for (int64_t v = 0; v < PANEL; v++) {
             const int64_t unit = panel_column(s->weights, panel, v);
-            vec_store(sums[r] + v * LANES, s->dgates_next == NULL
-                                               ? vec_load_upto(s->dh_next + (row + r) * s->units + unit, s->units - unit)
-                                               : vec_set1(0.0f));
+            vec_store(sums[r] + v * LANES,
+                      s->dgates_next == NULL ? vec_load_upto(s->dh_next + (row + r) * s->units + unit, s->units - unit)
+                                             : vec_set1(0.0f));
         }
     }
     if (s->dgates_next != NULL) {
@@ -240,19 +244,19 @@ ALWAYS_INLINE void rnn_relu_unit_backward(const step_backward_args *s, int64_t r
     vec_store(s->dgates + at, vec_where_positive(vec_load(s->gates + at), dh));
 }
 
-#define DEFINE_STEP_BACKWARD(name, unit_backward)                                                              \
-    static void name(const step_backward_args *s)                                                              \
-    {                                                                                                          \
-        tile dh;                                                                                               \
-        FOR_EACH_TILE(s) {                                                                                     \
-            hidden_gradient(dh, s, row, count, panel);                                                         \
-            for (int64_t r = 0; r < count; r++) {                                                              \
-                for (int64_t v = 0; v < PANEL; v++) {                                                          \
-                    const int64_t unit = panel_column(s->weights, panel, v);                                   \
-                    if (unit < s->units) unit_backward(s, row + r, unit, vec_load(dh[r] + v * LANES));         \
-                }                                                                                              \
-            }                                                                                                  \
-        }                                                                                                      \
+#define DEFINE_STEP_BACKWARD(name, unit_backward)                                                      \
+    static void name(const step_backward_args *s)                                                      \
+    {                                                                                                  \
+        tile dh;                                                                                       \
+        FOR_EACH_TILE(s) {                                                                             \
+            hidden_gradient(dh, s, row, count, panel);                                                 \
+            for (int64_t r = 0; r < count; r++) {                                                      \
+                for (int64_t v = 0; v < PANEL; v++) {                                                  \
+                    const int64_t unit = panel_column(s->weights, panel, v);                           \
+                    if (unit < s->units) unit_backward(s, row + r, unit, vec_load(dh[r] + v * LANES)); \
+                }                                                                                      \
+            }                                                                                          \
+        }                                                                                              \
     }
 
 DEFINE_STEP_BACKWARD(lstm_step_backward, lstm_unit_backward)
@@ -294,12 +298,14 @@ static float softmax(const float *scores, int64_t count, float *out, float *larg
     return logf(sum);
 }
 
-#define CYLSTM_KERNEL_TABLE(isa)                                                                  \
-    {                                                                                             \
-        .name = isa, .lanes = LANES, .product = product,                                          \
+#define CYLSTM_KERNEL_TABLE(isa)                                                                                   \
+    {                                                                                                              \
+        .name = isa,                                                                                               \
+        .lanes = LANES,                                                                                            \
+        .product = product,                                                                                        \
         .step = {[CYLSTM_LSTM] = lstm_step, [CYLSTM_RNN_TANH] = rnn_tanh_step, [CYLSTM_RNN_RELU] = rnn_relu_step}, \
-        .step_backward = {[CYLSTM_LSTM] = lstm_step_backward,                                     \
-                          [CYLSTM_RNN_TANH] = rnn_tanh_step_backward,                             \
-                          [CYLSTM_RNN_RELU] = rnn_relu_step_backward},                            \
-        .softmax = softmax,                                                                       \
+        .step_backward = {[CYLSTM_LSTM] = lstm_step_backward,                                                      \
+                          [CYLSTM_RNN_TANH] = rnn_tanh_step_backward,                                              \
+                          [CYLSTM_RNN_RELU] = rnn_relu_step_backward},                                             \
+        .softmax = softmax,                                                                                        \
     }

@@ -66,13 +66,15 @@ axis cylstm_layout_gate_axis(const layout *l)
 
 axis cylstm_layout_plain_axis(int64_t valid, int lanes)
 {
-    return (axis){.segments = 1, .padded = cylstm_round_up(valid, (int64_t)CYLSTM_PANEL_VECTORS * lanes), .valid = valid};
+    return (axis){
+        .segments = 1, .padded = cylstm_round_up(valid, (int64_t)CYLSTM_PANEL_VECTORS * lanes), .valid = valid};
 }
 
 panels cylstm_layout_plain_panels(int64_t columns, int64_t k, int lanes)
 {
     int64_t panel = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
-    return (panels){.count = cylstm_round_up(columns, panel) / panel, .k = k, .panel_stride = panel, .vector_stride = lanes};
+    return (panels){
+        .count = cylstm_round_up(columns, panel) / panel, .k = k, .panel_stride = panel, .vector_stride = lanes};
 }
 
 panels cylstm_layout_gate_panels(const layout *l, int64_t k)
@@ -115,7 +117,8 @@ layer_offsets cylstm_layout_layer(const layout *l, int64_t layer, int direction)
 {
     int64_t start = embedding_size(l);
     layer_offsets first = place_layer(l, l->config.input_size, start);
-    if (layer == 0) return place_layer(l, l->config.input_size, cylstm_sum(start, cylstm_product(first.end - start, direction)));
+    if (layer == 0)
+        return place_layer(l, l->config.input_size, cylstm_sum(start, cylstm_product(first.end - start, direction)));
     start = cylstm_sum(start, cylstm_product(first.end - start, l->directions));
     layer_offsets next = place_layer(l, l->width, start);
     int64_t before = cylstm_sum(cylstm_product(layer - 1, l->directions), direction);

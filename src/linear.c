@@ -22,7 +22,8 @@ void cylstm_pack(const panels *p, range which, int lanes, const float *source, a
             for (int64_t k = 0; k < p->k; k++) {
                 const int64_t from = source_index(k_axis, k, 1, &k_valid) * k_stride + column * column_stride;
                 float *to = packed + (k * CYLSTM_PANEL_VECTORS + v) * lanes;
-                for (int64_t i = 0; i < lanes; i++) to[i] = i < valid && k_valid ? source[from + i * column_stride] : 0.0f;
+                for (int64_t i = 0; i < lanes; i++)
+                    to[i] = i < valid && k_valid ? source[from + i * column_stride] : 0.0f;
             }
         }
         packed += p->k * CYLSTM_PANEL_VECTORS * lanes;
@@ -106,7 +107,13 @@ void cylstm_linear_forward(worker *w, const compute *c, const linear *l, int64_t
         forward_by_blas(w, c->blas, l, rows, x, x_row, y, y_row);
         return;
     }
-    product_args args = {.b = &l->forward, .a = x, .a_row = x_row, .a_k = 1, .init = l->bias, .c = y, .c_row = y_row,
+    product_args args = {.b = &l->forward,
+                         .a = x,
+                         .a_row = x_row,
+                         .a_k = 1,
+                         .init = l->bias,
+                         .c = y,
+                         .c_row = y_row,
                          .columns = cylstm_axis_width(l->outputs)};
     run_product(w, c, &args, rows);
 }
@@ -118,8 +125,15 @@ void cylstm_linear_backward_input(worker *w, const compute *c, const linear *l, 
 {
     const axis outputs = merged(l->outputs);
     if (!cylstm_plan_blas(c, rows, l->inputs, outputs.valid * outputs.segments)) {
-        product_args args = {.b = &l->backward, .a = dy, .a_row = dy_row, .a_k = 1, .init = accumulate ? dx : NULL,
-                             .init_row = dx_row, .c = dx, .c_row = dx_row, .columns = l->inputs};
+        product_args args = {.b = &l->backward,
+                             .a = dy,
+                             .a_row = dy_row,
+                             .a_k = 1,
+                             .init = accumulate ? dx : NULL,
+                             .init_row = dx_row,
+                             .c = dx,
+                             .c_row = dx_row,
+                             .columns = l->inputs};
         run_product(w, c, &args, rows);
         return;
     }
@@ -141,21 +155,30 @@ int64_t cylstm_linear_scratch(int64_t inputs, int64_t rows, int lanes)
     return cylstm_panels_size(&p, lanes);
 }
 
-static void weight_by_kernel(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy, int64_t dy_row,
-                             const float *x, int64_t x_row, float *dweight, float *scratch)
+static void weight_by_kernel(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
+                             int64_t dy_row, const float *x, int64_t x_row, float *dweight, float *scratch)
 {
     const int lanes = c->kernels->lanes;
     panels packed = cylstm_layout_plain_panels(l->inputs, rows, lanes);
     const axis k = {.segments = 1, .padded = rows, .valid = rows};
     packed.data = scratch;
-    cylstm_pack(&packed, cylstm_share(w, packed.count), lanes, x, k, x_row, cylstm_layout_plain_axis(l->inputs, lanes), 1);
+    cylstm_pack(&packed, cylstm_share(w, packed.count), lanes, x, k, x_row, cylstm_layout_plain_axis(l->inputs, lanes),
+                1);
     cylstm_barrier(w);
     const range outputs = cylstm_share(w, l->outputs.valid);
     for (int64_t s = 0; s < l->outputs.segments; s++) {
         float *to = dweight + s * l->outputs.valid * l->inputs;
-        const product_args args = {.rows = outputs, .panels = {0, packed.count}, .b = &packed, .a = dy + s * l->outputs.padded,
-                                   .a_row = 1, .a_k = dy_row, .init = to, .init_row = l->inputs, .c = to,
-                                   .c_row = l->inputs, .columns = l->inputs};
+        const product_args args = {.rows = outputs,
+                                   .panels = {0, packed.count},
+                                   .b = &packed,
+                                   .a = dy + s * l->outputs.padded,
+                                   .a_row = 1,
+                                   .a_k = dy_row,
+                                   .init = to,
+                                   .init_row = l->inputs,
+                                   .c = to,
+                                   .c_row = l->inputs,
+                                   .columns = l->inputs};
         c->kernels->product(&args);
     }
     cylstm_barrier(w); /* scratch may be packed again */

@@ -39,7 +39,8 @@ void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, 
     for (int i = 0; with_state && i < l->states; i++) t->initial[i] = cylstm_arena_floats(a, state_size);
     if (l->config.vocab_size > 0) t->tokens = cylstm_arena_take(a, rows, sizeof(int32_t));
     if (is_pooled(n)) t->pooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
-    if (l->config.pooling == CYLSTM_POOL_MAX) t->chosen = cylstm_arena_take(a, cylstm_product(batch, l->width), sizeof(int32_t));
+    if (l->config.pooling == CYLSTM_POOL_MAX)
+        t->chosen = cylstm_arena_take(a, cylstm_product(batch, l->width), sizeof(int32_t));
 }
 
 void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t rows, arena *a)
@@ -129,7 +130,8 @@ static void clear_padding(const worker *w, const sequences *s, int64_t width, vi
 }
 
 /* One row per sequence, from ranks to the caller's order and back. */
-static void scatter_by_rank(const worker *w, const sequences *s, const float *from, int64_t from_row, int64_t width, view to)
+static void scatter_by_rank(const worker *w, const sequences *s, const float *from, int64_t from_row, int64_t width,
+                            view to)
 {
     const range ranks = cylstm_share(w, s->batch);
     for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
@@ -147,7 +149,8 @@ static void gather_by_rank(const worker *w, const sequences *s, view from, int64
 
 /* ---- input ---- */
 
-int cylstm_find_bad_token(const network *n, const sequences *s, const token_view *tokens, int64_t *step, int64_t *sequence)
+int cylstm_find_bad_token(const network *n, const sequences *s, const token_view *tokens, int64_t *step,
+                          int64_t *sequence)
 {
     for (int64_t rank = 0; rank < s->batch; rank++) {
         for (int64_t t = 0; t < s->lengths[rank]; t++) {
@@ -196,7 +199,8 @@ static const float *first_input(worker *w, const forward_call *f, int64_t *input
 {
     const int64_t width = f->network->layout.config.input_size;
     const int64_t distance = row_distance(f->sequences, f->x.step, f->x.row);
-    const int as_it_lies = f->tokens.data == NULL && f->tape == NULL && f->network->input_mean == NULL && distance >= width;
+    const int as_it_lies = f->tokens.data == NULL && f->tape == NULL && f->network->input_mean == NULL &&
+                           distance >= width;
     *input_row = as_it_lies ? distance : width;
     if (as_it_lies) return f->x.data;
     float *to = f->tape != NULL ? f->tape->input : f->packed_input;
@@ -233,7 +237,8 @@ static float *state_of(float *states, const layout *l, int64_t stack, int64_t ba
     return states == NULL ? NULL : states + stack * batch * l->config.hidden_size;
 }
 
-static recurrent_pass forward_pass(const forward_call *f, int64_t layer, int direction, const float *input, int64_t input_row)
+static recurrent_pass forward_pass(const forward_call *f, int64_t layer, int direction, const float *input,
+                                   int64_t input_row)
 {
     const layout *l = &f->network->layout;
     const int64_t stack = layer * l->directions + direction;
@@ -263,8 +268,10 @@ static void forward_layer(worker *w, const forward_call *f, int64_t layer, const
 {
     const layout *l = &f->network->layout;
     for (int direction = 0; direction < l->directions; direction++) {
-        recurrent_forward r = {.pass = forward_pass(f, layer, direction, input, input_row), .recording = f->tape != NULL,
-                               .h = {f->h[0], f->h[1]}, .c = f->c};
+        recurrent_forward r = {.pass = forward_pass(f, layer, direction, input, input_row),
+                               .recording = f->tape != NULL,
+                               .h = {f->h[0], f->h[1]},
+                               .c = f->c};
         for (int i = 0; i < l->states; i++) {
             r.final[i] = state_of(f->final[i], l, layer * l->directions + direction, f->sequences->batch);
         }
@@ -277,7 +284,9 @@ static pooling pooling_of(const network *n, const sequences *s, const float *ini
 {
     const layout *l = &n->layout;
     const int64_t last_layer = (l->config.num_layers - 1) * l->directions;
-    return (pooling){.kind = l->config.pooling, .layout = l, .sequences = s,
+    return (pooling){.kind = l->config.pooling,
+                     .layout = l,
+                     .sequences = s,
                      .initial = state_of((float *)initial, l, last_layer, s->batch)};
 }
 
@@ -353,9 +362,11 @@ static void backward_head(worker *w, const backward_call *b, float *dhidden)
     const layout *l = &n->layout;
     const sequences *s = &b->tape->sequences;
     const int64_t outputs = l->config.output_size, count = head_rows(n, s->batch, s->rows);
-    const float *features = is_pooled(n) ? b->tape->pooled : b->tape->hidden + (l->config.num_layers - 1) * s->rows * l->width;
+    const float *features = is_pooled(n) ? b->tape->pooled
+                                         : b->tape->hidden + (l->config.num_layers - 1) * s->rows * l->width;
     const range mine = cylstm_share(w, count);
-    memset(b->dscores + mine.begin * l->head_width, 0, (size_t)((mine.end - mine.begin) * l->head_width) * sizeof(float));
+    memset(b->dscores + mine.begin * l->head_width, 0,
+           (size_t)((mine.end - mine.begin) * l->head_width) * sizeof(float));
     cylstm_barrier(w);
     if (is_pooled(n)) {
         gather_by_rank(w, s, b->dy, outputs, b->dscores, l->head_width);
@@ -364,8 +375,10 @@ static void backward_head(worker *w, const backward_call *b, float *dhidden)
     }
     cylstm_barrier(w);
     float *dweight = b->dparameters + cylstm_layout_head(l);
-    cylstm_linear_backward_weight(w, &b->compute, &n->weights.head, count, b->dscores, l->head_width, features, l->width, dweight, b->scratch);
-    cylstm_linear_backward_bias(w, n->weights.head.outputs, count, b->dscores, l->head_width, dweight + outputs * l->width);
+    cylstm_linear_backward_weight(w, &b->compute, &n->weights.head, count, b->dscores, l->head_width, features,
+                                  l->width, dweight, b->scratch);
+    cylstm_linear_backward_bias(w, n->weights.head.outputs, count, b->dscores, l->head_width,
+                                dweight + outputs * l->width);
     cylstm_linear_backward_input(w, &b->compute, &n->weights.head, count, b->dscores, l->head_width,
                                  is_pooled(n) ? b->dpooled : dhidden, l->width, 0);
     cylstm_barrier(w);
@@ -376,7 +389,8 @@ static void backward_head(worker *w, const backward_call *b, float *dhidden)
     cylstm_barrier(w);
 }
 
-static recurrent_pass backward_pass(const backward_call *b, int64_t layer, int direction, const float *input, int64_t input_row)
+static recurrent_pass backward_pass(const backward_call *b, int64_t layer, int direction, const float *input,
+                                    int64_t input_row)
 {
     const layout *l = &b->network->layout;
     const tape *t = b->tape;

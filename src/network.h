@@ -96,7 +96,8 @@ void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t
 void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64_t rows, arena *a);
 
 /* The first token that is no token of this network, as its step and sequence; 0 when all are good. */
-int cylstm_find_bad_token(const network *n, const sequences *s, const token_view *tokens, int64_t *step, int64_t *sequence);
+int cylstm_find_bad_token(const network *n, const sequences *s, const token_view *tokens, int64_t *step,
+                          int64_t *sequence);
 
 /* Runs the call on its plan's threads. y, final and (when recording) the tape are written. */
 void cylstm_network_forward(forward_call *f);

@@ -33,7 +33,8 @@ static void rmsprop_body(worker *w, void *context)
 {
     const optimizer_step *s = context;
     const float scale = (float)s->grad_scale, decay = (float)s->weight_decay, rate = (float)s->learning_rate;
-    const float alpha = (float)s->alpha, rest = (float)(1.0 - s->alpha), eps = (float)s->eps, momentum = (float)s->momentum;
+    const float alpha = (float)s->alpha, rest = (float)(1.0 - s->alpha), eps = (float)s->eps,
+                momentum = (float)s->momentum;
     float *square = s->slots[0], *velocity = s->slots[1];
     const range mine = cylstm_share(w, s->count);
     for (int64_t i = mine.begin; i < mine.end; i++) {
@@ -55,7 +56,8 @@ static void adam_body(worker *w, void *context)
     const optimizer_step *s = context;
     const float scale = (float)s->grad_scale, decay = s->decoupled ? 0.0f : (float)s->weight_decay;
     const float shrink = s->decoupled ? (float)(1.0 - s->learning_rate * s->weight_decay) : 1.0f;
-    const float rest1 = (float)(1.0 - s->beta1), beta2 = (float)s->beta2, rest2 = (float)(1.0 - s->beta2), eps = (float)s->eps;
+    const float rest1 = (float)(1.0 - s->beta1), beta2 = (float)s->beta2, rest2 = (float)(1.0 - s->beta2),
+                eps = (float)s->eps;
     const float rate = (float)(s->learning_rate / (1.0 - pow(s->beta1, (double)s->step)));
     const float correction = (float)sqrt(1.0 - pow(s->beta2, (double)s->step));
     float *first = s->slots[0], *second = s->slots[1];

@@ -39,7 +39,8 @@ int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int rec
     const int64_t chunk_limit = batch > CHUNK_ROWS ? batch : CHUNK_ROWS;
     const int64_t chunk = rows < chunk_limit ? rows : chunk_limit;
     const int64_t gates = l->gates * l->config.hidden_size;
-    const int64_t widest = l->config.num_layers > 1 && l->width > l->config.input_size ? l->width : l->config.input_size;
+    const int64_t widest = l->config.num_layers > 1 && l->width > l->config.input_size ? l->width
+                                                                                       : l->config.input_size;
     return cylstm_plan_blas(&c, chunk, gates, widest) || cylstm_plan_blas(&c, rows, l->config.output_size, l->width) ||
            (recording && cylstm_plan_blas(&c, gates, l->recurrent_width, chunk));
 }
@@ -52,8 +53,11 @@ static int64_t tiles(int64_t n, int64_t target)
 
 tiling cylstm_plan_tiles(int64_t segments, int64_t m, int64_t n)
 {
-    return (tiling){.segments = segments, .row_tiles = tiles(m, TILE_ROWS_TARGET), .column_tiles = tiles(n, TILE_COLUMNS_TARGET),
-                    .rows = m, .columns = n};
+    return (tiling){.segments = segments,
+                    .row_tiles = tiles(m, TILE_ROWS_TARGET),
+                    .column_tiles = tiles(n, TILE_COLUMNS_TARGET),
+                    .rows = m,
+                    .columns = n};
 }
 
 /* Equal tiles in multiples of 16, the last one what is left: never fewer than half the target, so never below 8. */

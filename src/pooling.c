@@ -14,9 +14,11 @@ static void pool_last(const pooling *p, const float *hidden, int64_t hidden_row,
     const int64_t size = p->layout->recurrent_width, length = p->sequences->lengths[rank];
     for (int d = 0; d < p->layout->directions; d++, to += size) {
         if (length > 0) {
-            memcpy(to, row_of(p, hidden, hidden_row, d == 0 ? length - 1 : 0, rank) + d * size, (size_t)size * sizeof(float));
+            memcpy(to, row_of(p, hidden, hidden_row, d == 0 ? length - 1 : 0, rank) + d * size,
+                   (size_t)size * sizeof(float));
         } else if (p->initial != NULL) {
-            memcpy(to, p->initial + (d * p->sequences->batch + p->sequences->order[rank]) * size, (size_t)size * sizeof(float));
+            memcpy(to, p->initial + (d * p->sequences->batch + p->sequences->order[rank]) * size,
+                   (size_t)size * sizeof(float));
         } else {
             memset(to, 0, (size_t)size * sizeof(float));
         }
@@ -24,7 +26,8 @@ static void pool_last(const pooling *p, const float *hidden, int64_t hidden_row,
 }
 
 /* The sum over steps, in ascending order whether they come at once or one by one. */
-static void pool_mean(const pooling *p, const float *hidden, int64_t hidden_row, int64_t rank, float *to, float *carried)
+static void pool_mean(const pooling *p, const float *hidden, int64_t hidden_row, int64_t rank, float *to,
+                      float *carried)
 {
     const int64_t width = p->layout->width, length = p->sequences->lengths[rank];
     float count = (float)length;

@@ -9,10 +9,11 @@ typedef struct pooling {
     cylstm_pooling kind;
     const layout *layout;
     const sequences *sequences;
-    const float *initial;  /* h_0 of the last layer, (D, B, H) in the caller's order: "last" of an empty sequence; NULL: zeros */
-    float *carried;        /* streaming: (B, D*H + 1) in the caller's order, sums or maxima so far and a count; NULL: none */
-    float *pooled;         /* (B, D*H) by rank */
-    int32_t *chosen;       /* "max", recording: (B, D*H) the step each maximum came from, -1: none; NULL otherwise */
+    const float
+        *initial; /* h_0 of the last layer, (D, B, H) in the caller's order: "last" of an empty sequence; NULL: zeros */
+    float *carried; /* streaming: (B, D*H + 1) in the caller's order, sums or maxima so far and a count; NULL: none */
+    float *pooled; /* (B, D*H) by rank */
+    int32_t *chosen; /* "max", recording: (B, D*H) the step each maximum came from, -1: none; NULL otherwise */
 } pooling;
 
 /* hidden: packed rows, hidden_row apart */

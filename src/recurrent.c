@@ -127,7 +127,8 @@ static void leave(const recurrent_forward *f, range ranks, range units, const fl
     if (has_cell(&f->pass)) store_state(&f->pass, ranks, units, f->c, f->final[1]);
 }
 
-static void step(const recurrent_forward *f, const share *s, int64_t t, float *gates, const float *h_previous, float *h_next)
+static void step(const recurrent_forward *f, const share *s, int64_t t, float *gates, const float *h_previous,
+                 float *h_next)
 {
     const recurrent_pass *p = &f->pass;
     const int64_t row = p->sequences->offsets[t];
@@ -267,7 +268,8 @@ static void walk_chunk_backward(worker *w, const recurrent_backward *b, share *s
         end_step(w, p);
         update_share(s, w, p, p->weights->recurrent.backward.count);
         const int64_t next = i + 1 < count ? cylstm_active(seq, step_before(p, t)) : 0;
-        leave_backward(b, s, (range){smaller(next, active), active}, b->dgates + (seq->offsets[t] - chunk_first) * p->layout->gate_width);
+        leave_backward(b, s, (range){smaller(next, active), active},
+                       b->dgates + (seq->offsets[t] - chunk_first) * p->layout->gate_width);
     }
 }
 
@@ -301,13 +303,16 @@ static void chunk_gradients(worker *w, const recurrent_backward *b, const chunk 
     const recurrent_weights *m = p->weights;
     const int64_t first = p->sequences->offsets[c->begin], rows = cylstm_chunk_rows(p->sequences, c);
     const int64_t dgates_row = p->layout->gate_width, width = p->layout->recurrent_width;
-    cylstm_linear_backward_weight(w, p->compute, &m->input, rows, b->dgates, dgates_row, p->input + first * p->input_row,
-                                  p->input_row, b->dparameters + m->offsets.weight_ih, b->scratch);
+    cylstm_linear_backward_weight(w, p->compute, &m->input, rows, b->dgates, dgates_row,
+                                  p->input + first * p->input_row, p->input_row, b->dparameters + m->offsets.weight_ih,
+                                  b->scratch);
     cylstm_linear_backward_weight(w, p->compute, &m->recurrent, rows, b->dgates, dgates_row, b->h_before, width,
                                   b->dparameters + m->offsets.weight_hh, b->scratch);
     if (m->offsets.bias_ih >= 0) {
-        cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row, b->dparameters + m->offsets.bias_ih);
-        cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row, b->dparameters + m->offsets.bias_hh);
+        cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row,
+                                    b->dparameters + m->offsets.bias_ih);
+        cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row,
+                                    b->dparameters + m->offsets.bias_hh);
     }
     if (b->dinput != NULL) {
         cylstm_linear_backward_input(w, p->compute, &m->input, rows, b->dgates, dgates_row,

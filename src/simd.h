@@ -32,16 +32,46 @@
 #define TILE_ROWS 6
 typedef __m512 vec;
 
-ALWAYS_INLINE vec vec_load(const float *p) { return _mm512_loadu_ps(p); }
-ALWAYS_INLINE void vec_store(float *p, vec a) { _mm512_storeu_ps(p, a); }
-ALWAYS_INLINE vec vec_set1(float a) { return _mm512_set1_ps(a); }
-ALWAYS_INLINE vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
-ALWAYS_INLINE vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
-ALWAYS_INLINE vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
-ALWAYS_INLINE vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
-ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-ALWAYS_INLINE vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
-ALWAYS_INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
+ALWAYS_INLINE vec vec_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+ALWAYS_INLINE void vec_store(float *p, vec a)
+{
+    _mm512_storeu_ps(p, a);
+}
+ALWAYS_INLINE vec vec_set1(float a)
+{
+    return _mm512_set1_ps(a);
+}
+ALWAYS_INLINE vec vec_add(vec a, vec b)
+{
+    return _mm512_add_ps(a, b);
+}
+ALWAYS_INLINE vec vec_sub(vec a, vec b)
+{
+    return _mm512_sub_ps(a, b);
+}
+ALWAYS_INLINE vec vec_mul(vec a, vec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+ALWAYS_INLINE vec vec_div(vec a, vec b)
+{
+    return _mm512_div_ps(a, b);
+}
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+ALWAYS_INLINE vec vec_min(vec a, vec b)
+{
+    return _mm512_min_ps(a, b);
+}
+ALWAYS_INLINE vec vec_max(vec a, vec b)
+{
+    return _mm512_max_ps(a, b);
+}
 ALWAYS_INLINE vec vec_shift_exponent(vec a)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
@@ -74,16 +104,46 @@ ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 #define TILE_ROWS 3
 typedef __m256 vec;
 
-ALWAYS_INLINE vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
-ALWAYS_INLINE void vec_store(float *p, vec a) { _mm256_storeu_ps(p, a); }
-ALWAYS_INLINE vec vec_set1(float a) { return _mm256_set1_ps(a); }
-ALWAYS_INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
-ALWAYS_INLINE vec vec_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
-ALWAYS_INLINE vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
-ALWAYS_INLINE vec vec_div(vec a, vec b) { return _mm256_div_ps(a, b); }
-ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
-ALWAYS_INLINE vec vec_min(vec a, vec b) { return _mm256_min_ps(a, b); }
-ALWAYS_INLINE vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+ALWAYS_INLINE vec vec_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+ALWAYS_INLINE void vec_store(float *p, vec a)
+{
+    _mm256_storeu_ps(p, a);
+}
+ALWAYS_INLINE vec vec_set1(float a)
+{
+    return _mm256_set1_ps(a);
+}
+ALWAYS_INLINE vec vec_add(vec a, vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+ALWAYS_INLINE vec vec_sub(vec a, vec b)
+{
+    return _mm256_sub_ps(a, b);
+}
+ALWAYS_INLINE vec vec_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
+}
+ALWAYS_INLINE vec vec_div(vec a, vec b)
+{
+    return _mm256_div_ps(a, b);
+}
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+ALWAYS_INLINE vec vec_min(vec a, vec b)
+{
+    return _mm256_min_ps(a, b);
+}
+ALWAYS_INLINE vec vec_max(vec a, vec b)
+{
+    return _mm256_max_ps(a, b);
+}
 ALWAYS_INLINE vec vec_shift_exponent(vec a)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
@@ -92,8 +152,14 @@ ALWAYS_INLINE vec vec_add_bits(vec a, vec b)
 {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
-ALWAYS_INLINE vec vec_and_bits(vec a, vec b) { return _mm256_and_ps(a, b); }
-ALWAYS_INLINE vec vec_or_bits(vec a, vec b) { return _mm256_or_ps(a, b); }
+ALWAYS_INLINE vec vec_and_bits(vec a, vec b)
+{
+    return _mm256_and_ps(a, b);
+}
+ALWAYS_INLINE vec vec_or_bits(vec a, vec b)
+{
+    return _mm256_or_ps(a, b);
+}
 ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 {
     return _mm256_and_ps(_mm256_cmp_ps(condition, _mm256_setzero_ps(), _CMP_GT_OQ), a);
@@ -110,17 +176,47 @@ ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 #define TILE_ROWS 5
 typedef float32x4_t vec;
 
-ALWAYS_INLINE vec vec_load(const float *p) { return vld1q_f32(p); }
-ALWAYS_INLINE void vec_store(float *p, vec a) { vst1q_f32(p, a); }
-ALWAYS_INLINE vec vec_set1(float a) { return vdupq_n_f32(a); }
-ALWAYS_INLINE vec vec_add(vec a, vec b) { return vaddq_f32(a, b); }
-ALWAYS_INLINE vec vec_sub(vec a, vec b) { return vsubq_f32(a, b); }
-ALWAYS_INLINE vec vec_mul(vec a, vec b) { return vmulq_f32(a, b); }
-ALWAYS_INLINE vec vec_div(vec a, vec b) { return vdivq_f32(a, b); }
-ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+ALWAYS_INLINE vec vec_load(const float *p)
+{
+    return vld1q_f32(p);
+}
+ALWAYS_INLINE void vec_store(float *p, vec a)
+{
+    vst1q_f32(p, a);
+}
+ALWAYS_INLINE vec vec_set1(float a)
+{
+    return vdupq_n_f32(a);
+}
+ALWAYS_INLINE vec vec_add(vec a, vec b)
+{
+    return vaddq_f32(a, b);
+}
+ALWAYS_INLINE vec vec_sub(vec a, vec b)
+{
+    return vsubq_f32(a, b);
+}
+ALWAYS_INLINE vec vec_mul(vec a, vec b)
+{
+    return vmulq_f32(a, b);
+}
+ALWAYS_INLINE vec vec_div(vec a, vec b)
+{
+    return vdivq_f32(a, b);
+}
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return vfmaq_f32(c, a, b);
+}
 /* By comparison, not vminq and vmaxq: the second operand where either is NaN, and of two zeros, as on x86. */
-ALWAYS_INLINE vec vec_min(vec a, vec b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
-ALWAYS_INLINE vec vec_max(vec a, vec b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+ALWAYS_INLINE vec vec_min(vec a, vec b)
+{
+    return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+ALWAYS_INLINE vec vec_max(vec a, vec b)
+{
+    return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
 ALWAYS_INLINE vec vec_shift_exponent(vec a)
 {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a), 23));
@@ -158,7 +254,10 @@ ALWAYS_INLINE vec vec_load(const float *p)
     memcpy(a.v, p, sizeof a.v);
     return a;
 }
-ALWAYS_INLINE void vec_store(float *p, vec a) { memcpy(p, a.v, sizeof a.v); }
+ALWAYS_INLINE void vec_store(float *p, vec a)
+{
+    memcpy(p, a.v, sizeof a.v);
+}
 ALWAYS_INLINE vec vec_set1(float a)
 {
     vec r;
@@ -185,7 +284,10 @@ ALWAYS_INLINE vec vec_div(vec a, vec b)
     EACH_LANE a.v[i] /= b.v[i];
     return a;
 }
-ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) { return vec_add(vec_mul(a, b), c); }
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return vec_add(vec_mul(a, b), c);
+}
 /* Like minps and maxps: the second operand where either is NaN. */
 ALWAYS_INLINE vec vec_min(vec a, vec b)
 {

@@ -75,7 +75,8 @@ static void pack_bias(const recurrent_weights *r, const layout *l, const float *
     for (int64_t i = 0; i < l->gate_width; i++) r->bias[i] = 0.0f;
     if (r->offsets.bias_ih < 0) return;
     for (int64_t s = 0; s < a.segments; s++) {
-        const float *ih = parameters + r->offsets.bias_ih + s * a.valid, *hh = parameters + r->offsets.bias_hh + s * a.valid;
+        const float *ih = parameters + r->offsets.bias_ih + s * a.valid,
+                    *hh = parameters + r->offsets.bias_hh + s * a.valid;
         for (int64_t u = 0; u < a.valid; u++) r->bias[s * a.padded + u] = ih[u] + hh[u];
     }
 }

@@ -25,7 +25,7 @@ def exact(a) -> np.ndarray:
 
 
 def sigmoid(a: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-a))
+    return np.exp(-np.logaddexp(0, -a))  # 1 / (1 + exp(-a)), which could overflow
 
 
 # --- one step of one cell: pre-activations a and the old cell state in, h and c out -------------

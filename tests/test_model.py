@@ -418,7 +418,7 @@ def test_repr_shows_what_is_not_default():
 @pytest.mark.parametrize("cell", ["lstm", "rnn"])
 def test_the_recurrent_layer_is_what_the_model_runs(cell):
     model = cylstm.SequenceModel(
-        task="regression", cell=cell, input_size=3, hidden_size=5, num_layers=2, output_size=2, seed=3
+        task="regression", cell=cell, input_size=3, hidden_size=5, num_layers=2, output_size=2
     )
     x = np.random.default_rng(0).standard_normal((7, 4, 3)).astype(np.float32)
     hidden, _ = model.recurrent_layer()(x)

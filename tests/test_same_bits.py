@@ -231,7 +231,7 @@ def test_concurrent_backward_calls_can_share_a_tape(make):
     assert set(at_once(lambda: digest(problem.backward(tape)))) == {expected}
 
 
-# --- recomputed (and resumed from a checkpoint: test_training.py) ----------------------------------
+# --- recomputed (and resumed from a checkpoint: test_training.py) ---------------------------------
 
 
 @every_problem

@@ -67,25 +67,16 @@ def train(model: cylstm.SequenceModel, options: argparse.Namespace) -> tuple[flo
     return error, step
 
 
-def recurrent_layer(model: cylstm.SequenceModel) -> cylstm.LSTM | cylstm.RNN:
-    """The recurrent layer of a model, on its own."""
-    make = cylstm.LSTM if model.config["cell"] == "lstm" else cylstm.RNN
-    layer = make(model.config["input_size"], model.config["hidden_size"])
-    layer.load_state_dict(
-        {name: model.parameters[f"recurrent.{name}"] for name in layer.parameters}
-    )
-    return layer
-
-
 def gradient_norms(model: cylstm.SequenceModel, x: np.ndarray) -> np.ndarray:
     """Norm of d(score) / d(state), 0, 1, 2 ... steps before the end; the mean over sequences.
 
     The layer is recorded one step at a time, so that `backward` hands over the gradient of the
     state (h, and an LSTM's c) between any two steps.
     """
-    layer, tapes = recurrent_layer(model), []
+    layer, tapes = model.recurrent_layer(), []
+    mean, std = model.input_scale or (0.0, 1.0)
     state: Any = None  # h, or an LSTM's (h, c)
-    for x_t in x:
+    for x_t in (x - mean) / std:
         y, state, tape = layer.record(x_t[np.newaxis], state)
         tapes.append(tape)
     head = np.broadcast_to(model.parameters["head.weight"], y[0].shape)

@@ -43,12 +43,8 @@ def plot_gates(model: cylstm.SequenceModel, sequence: np.ndarray, path: str) -> 
     """Draw what the forward direction does with a sequence, from a tape; needs matplotlib."""
     from matplotlib import pyplot
 
-    layer = cylstm.LSTM(12, model.config["hidden_size"], bidirectional=True)
-    layer.load_state_dict(
-        {name: model.parameters[f"recurrent.{name}"] for name in layer.parameters}
-    )
     mean, std = model.input_scale or (0.0, 1.0)
-    _, _, tape = layer.record((sequence - mean) / std)
+    _, _, tape = model.recurrent_layer().record((sequence - mean) / std)
     forward = tape.layers[0][0]
     panels = ("input_gate", "forget_gate", "output_gate", "cell_state")
     figure, axes = pyplot.subplots(1, len(panels), figsize=(12, 4), sharey=True)

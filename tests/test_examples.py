@@ -49,7 +49,10 @@ def test_gradient_norms_are_those_of_finite_differences(cell):
         seed=0,
     )
     x, _ = example.draw(np.random.default_rng(0), 1, 6)
+    mean, std = np.float32([0.5, 0.3]), np.float32([2, 3])
+    model.set_input_scale(mean, std)
     norms = example.gradient_norms(model, x)
+    x = (x - mean) / std
     form = reference.Model(
         reference.Stack("lstm" if cell == "lstm" else "rnn_tanh", 3, prefix="recurrent."), "last"
     )

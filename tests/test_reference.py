@@ -251,7 +251,7 @@ def is_well_posed(problem: LayerProblem | ModelProblem) -> bool:
     if not problem.case.tokens:
         blurred.x = blur(problem.x)
     try:
-        assert_same(blurred.truth(), problem.truth(), gradients_within=4e-6)
+        assert_same(blurred.truth(), problem.truth(), gradients_within=2e-6)
     except AssertionError:
         return False
     return True
@@ -347,7 +347,8 @@ class ModelProblem:
         model = self.model()
         network, lengths = model._network, np.array(self.case.lengths)
         scores, last, tape = network.record(self.x, self.state, lengths, 0)
-        _, dscores = _core.loss(self.loss, scores, self.targets, self.mask)
+        # cylstm's own losses have a test of their own, further down.
+        dscores = LOSSES[self.loss](exact(scores), self.targets, self.mask)[1].astype(np.float32)
         gradients = network.backward(tape, dscores, self.dlast, None, need_dx=not self.case.tokens)
         return scores, last, *gradients, model.grads
 

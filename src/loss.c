@@ -5,15 +5,23 @@
 
 #include "parallel.h"
 
-/* -log softmax(s)[y]; gradient: softmax(s) - onehot(y) */
+/* -log p[y], p = softmax(s); gradient: p - onehot(y). Near p[y] = 1 both from 1 - p[y], the sum of the others, which
+ * keeps its digits where p[y] has none left. */
 static double cross_entropy(const loss_call *c, int64_t row, float *ds)
 {
     const float *s = c->scores + row * c->outputs;
     const int64_t y = c->classes[row];
     float largest;
     const float log_sum = c->kernels->softmax(s, c->outputs, ds, &largest);
-    ds[y] -= 1.0f;
-    return (double)log_sum + largest - s[y];
+    if (!(ds[y] > 0.5f)) {
+        ds[y] -= 1.0f;
+        return (double)log_sum + largest - s[y];
+    }
+    double others = 0.0;
+    ds[y] = 0.0f;
+    for (int64_t n = 0; n < c->outputs; n++) others += ds[n];
+    ds[y] = (float)-others;
+    return -log1p(-others);
 }
 
 /* -y log p - (1 - y) log(1 - p), p = sigmoid(s): max(s, 0) - s y + log(1 + e^-|s|); gradient: p - y */

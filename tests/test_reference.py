@@ -424,3 +424,13 @@ def test_loss_matches_the_reference(loss, shape, scale, masked, seed):
     truth, true_dscores = LOSSES[loss](exact(scores), targets, mask)
     assert mean == pytest.approx(truth, rel=1e-5, abs=1e-6)
     reference.assert_close(dscores, true_dscores, "dscores", 1e-5, at_least=1 / scores.size)
+
+
+def test_a_saturated_cross_entropy_keeps_its_digits():
+    scores = np.array([[11.4719, 2.5329], [30.0, 0.0]], np.float32)
+    targets = np.zeros(2, np.int64)
+    loss, dscores = _core.loss("cross_entropy", scores, targets)
+    gap = np.float64(scores[:, 1]) - np.float64(scores[:, 0])
+    wrong = np.exp(gap) / (1 + np.exp(gap))  # the probability of the other class
+    assert loss == pytest.approx(np.log1p(np.exp(gap)).mean(), rel=1e-5)
+    np.testing.assert_allclose(dscores, np.stack([-wrong, wrong], axis=1) / 2, rtol=1e-5)

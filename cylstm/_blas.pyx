@@ -72,50 +72,97 @@ def _set_threads(library, threads):
     let_go(force=True)
 
 
-class _Holder:
-    """Holds the libraries at one thread while at least one call needs it; then puts back what it found."""
+def _to_the_end(action, *args):
+    """Do what must not be left half done, over again where Ctrl-C interrupts it; the interrupt comes afterwards."""
+    interrupt = None
+    while True:
+        try:
+            action(*args)
+            break
+        except KeyboardInterrupt as caught:
+            interrupt = caught
+    if interrupt is not None:
+        raise interrupt
+
+
+class _Hold:
+    """Libraries held at one thread while at least one call needs it; then each gets back the number it had."""
 
     def __init__(self, libraries):
         self.libraries = libraries
-        self._reset()
-        self.hold()
-        held = [library.num_threads == 1 for library in libraries]
-        self.release()
-        if not libraries or not all(held):
-            raise ImportError(f"the BLAS of SciPy {scipy.__version__} is none whose threads can be held at one")
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        self.reset()
 
-    def _reset(self):
+    def reset(self):
         self._lock = threading.Lock()
-        self._holds = 0
+        self._count = 0
         self._before = []
-
-    def _after_fork(self):
-        self._restore()
-        self._reset()
-
-    def _restore(self):
-        for library, threads in zip(self.libraries, self._before):
-            _set_threads(library, threads)
 
     def hold(self):
         with self._lock:
-            if self._holds == 0:
+            if self._count == 0:
                 self._before = [library.num_threads for library in self.libraries]
-                for library in self.libraries:
-                    _set_threads(library, 1)
-            self._holds += 1
+                try:
+                    for library in self.libraries:
+                        _set_threads(library, 1)
+                except BaseException:
+                    self._restore()
+                    raise
+            self._count += 1
 
     def release(self):
-        with self._lock:
-            self._holds -= 1
-            if self._holds == 0:
+        _to_the_end(self._lock.acquire)
+        try:
+            self._count -= 1
+            if self._count == 0:
                 self._restore()
-                self._before = []
+        finally:
+            self._lock.release()
+
+    def _restore(self):
+        for library, threads in zip(self.libraries, self._before):
+            _to_the_end(_set_threads, library, threads)
+        self._before = []  # last, so that a child forked meanwhile knows what to put back
+
+    def after_fork(self):
+        self._restore()
+        self.reset()
 
 
-_holder = _Holder(_scipy_libraries())
+class _Holder(threading.local):
+    """The hold on libraries that have one number of threads for the process, and this thread's on those that have one
+    for each thread, as a BLAS on OpenMP has."""
+
+    def __init__(self, libraries, shared):
+        self.parts = (shared, _Hold([library for library in libraries if _is_per_thread(library)]))
+
+    def hold(self):
+        for part in self.parts:
+            part.hold()
+
+    def release(self):
+        for part in self.parts:
+            part.release()
+
+
+def _is_per_thread(library):
+    return getattr(library, "threading_layer", None) == "openmp"
+
+
+def _make_holder(libraries):
+    shared = _Hold([library for library in libraries if not _is_per_thread(library)])
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=shared.after_fork)
+    holder = _Holder(libraries, shared)
+    holder.hold()
+    held = [library.num_threads == 1 for library in libraries]
+    holder.release()
+    if not libraries or not all(held):
+        raise ImportError(f"the BLAS of SciPy {scipy.__version__} is none whose threads can be held at one")
+    return holder
+
+
+_libraries = _scipy_libraries()
+_holder = _make_holder(_libraries)
 _fortran_sgemm = _find_sgemm()
 _door.sgemm = _sgemm
 
@@ -138,7 +185,7 @@ def calls():
 
 def info():
     """Name, version and threads of the BLAS in use, and SciPy's version."""
-    library = _holder.libraries[0]
+    library = _libraries[0]
     return {
         "scipy": scipy.__version__,
         "blas": library.internal_api,

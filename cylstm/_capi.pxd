@@ -77,8 +77,8 @@ cdef extern from "weights.h" nogil:
     ctypedef struct weights:
         pass
     void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
-    void cylstm_weights_pack_forward(const weights *w, const layout *l)
-    void cylstm_weights_pack_backward(const weights *w, const layout *l)
+    void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads)
+    void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads)
 
 cdef extern from "dropout.h" nogil:
     ctypedef struct dropout:

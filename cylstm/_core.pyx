@@ -91,7 +91,7 @@ cdef const blas *_hold_blas() except? NULL:
     if _blas_module is None:
         try:
             from cylstm import _blas as _blas_module
-        except (ImportError, TypeError):  # show_config() says which, and why
+        except Exception:  # whatever is wrong with SciPy, we can do without; show_config() says what it is
             _blas_module = False
     if _blas_module is False:
         return NULL
@@ -150,7 +150,7 @@ cdef class Guard:
     cdef object changed  # condition: notified when a reader or the writer leaves and somebody waits
     cdef object packing  # lock: the packed copies of a new version are made by one reader
     cdef cython.pymutex mutex
-    cdef int readers, waiting, generation
+    cdef int readers, waiting, waiting_writers, generation
     cdef object writer  # ident of the thread that changes the weights
 
     def __cinit__(self):
@@ -158,7 +158,7 @@ cdef class Guard:
 
     cdef int _reset(self) except -1:
         self.generation = _capi.cylstm_fork_generation()
-        self.readers = self.waiting = 0
+        self.readers = self.waiting = self.waiting_writers = 0
         self.writer = None
         self.changed = threading.Condition()
         self.packing = threading.Lock()
@@ -173,6 +173,8 @@ cdef class Guard:
                     raise RuntimeError("the weights are being changed by this thread: leave editing() first")
                 return False
             if not to_write:
+                if self.waiting_writers > 0:  # or calls that never cease would keep it waiting for ever
+                    return False
                 self.readers += 1
                 return True
             if self.readers > 0:
@@ -185,11 +187,14 @@ cdef class Guard:
             return 0
         with self.changed:
             self.waiting += 1
+            self.waiting_writers += to_write
             try:
                 while not self.try_enter(to_write):
                     self.changed.wait()
             finally:
                 self.waiting -= 1
+                self.waiting_writers -= to_write
+                self.changed.notify_all()
         return 0
 
     cdef int leave(self, bint to_write) except -1:
@@ -386,14 +391,15 @@ cdef class Network:
         """Bring the packed copies up to this version of the weights. Called by readers: nobody changes weights."""
         if self._packed_forward == self.version and (not backward or self._packed_backward == self.version):
             return 0
+        cdef int threads = _capi.cylstm_thread_budget()
         with self.guard.packing:
             if self._packed_forward != self.version:
                 with nogil:
-                    _capi.cylstm_weights_pack_forward(&self.net.weights, &self.net.layout)
+                    _capi.cylstm_weights_pack_forward(&self.net.weights, &self.net.layout, threads)
                 self._packed_forward = self.version
             if backward and self._packed_backward != self.version:
                 with nogil:
-                    _capi.cylstm_weights_pack_backward(&self.net.weights, &self.net.layout)
+                    _capi.cylstm_weights_pack_backward(&self.net.weights, &self.net.layout, threads)
                 self._packed_backward = self.version
         return 0
 
@@ -662,11 +668,11 @@ cdef class Stream:
         cdef int64_t width = l.config.output_size or l.width
         if out is None:
             out = np.empty((self.batch, width), np.float32)
-        self.call.y = _view(out, 0, self.batch, width, "out")
         if self._busy:
             raise RuntimeError("stream: another thread is stepping it; give each thread a stream of its own")
         self._busy = True
         try:
+            self.call.y = _view(out, 0, self.batch, width, "out")
             self._read(x_t)
             self._step()
         finally:

@@ -74,7 +74,7 @@ def _blas_info() -> dict[str, Any] | str:
     """What SciPy's BLAS says of itself, or why large products do without it."""
     try:
         from . import _blas
-    except (ImportError, TypeError) as error:  # SciPy is missing, or its functions are foreign
+    except Exception as error:  # SciPy is missing, broken, or its functions are foreign
         return f"none, cylstm's own kernels instead ({type(error).__name__}: {error})"
     return _blas.info()
 

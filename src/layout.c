@@ -59,6 +59,12 @@ static int config_is_valid(const cylstm_config *c)
            in_range(c->output_size, 0) && (c->pooling == CYLSTM_POOL_NONE || c->output_size > 0);
 }
 
+axis cylstm_axis_merged(axis a)
+{
+    if (a.padded != a.valid) return a;
+    return (axis){.segments = 1, .padded = a.segments * a.padded, .valid = a.segments * a.valid};
+}
+
 axis cylstm_layout_gate_axis(const layout *l)
 {
     return (axis){.segments = l->gates, .padded = l->units, .valid = l->config.hidden_size};

@@ -60,6 +60,9 @@ layer_offsets cylstm_layout_layer(const layout *l, int64_t layer, int direction)
 int64_t cylstm_layout_embedding(const layout *l); /* offset of embedding.weight (V, I) */
 int64_t cylstm_layout_head(const layout *l);      /* offset of head.weight (O, D*H), head.bias follows */
 
+/* The same places as one segment, where no padding lies between them. */
+axis cylstm_axis_merged(axis a);
+
 axis cylstm_layout_gate_axis(const layout *l);
 axis cylstm_layout_plain_axis(int64_t valid, int lanes);
 panels cylstm_layout_gate_panels(const layout *l, int64_t k);

@@ -68,13 +68,6 @@ static int64_t length(range r)
     return r.end - r.begin;
 }
 
-/* Whether outputs can be one segment of sgemm columns: nothing is padded between them. */
-static axis merged(axis a)
-{
-    if (a.padded != a.valid) return a;
-    return (axis){.segments = 1, .padded = a.segments * a.padded, .valid = a.segments * a.valid};
-}
-
 /* ---- forward ---- */
 
 static void start_from_bias(const linear *l, range rows, range columns, float *y, int64_t y_row)
@@ -87,7 +80,7 @@ static void start_from_bias(const linear *l, range rows, range columns, float *y
 static void forward_by_blas(worker *w, const blas *b, const linear *l, int64_t rows, const float *x, int64_t x_row,
                             float *y, int64_t y_row)
 {
-    const axis outputs = merged(l->outputs);
+    const axis outputs = cylstm_axis_merged(l->outputs);
     const tiling t = cylstm_plan_tiles(outputs.segments, rows, outputs.valid);
     range mine = cylstm_share(w, cylstm_tile_count(&t));
     for (tile i; next_tile(&mine, &t, &i);) {
@@ -103,7 +96,8 @@ static void forward_by_blas(worker *w, const blas *b, const linear *l, int64_t r
 void cylstm_linear_forward(worker *w, const compute *c, const linear *l, int64_t rows, const float *x, int64_t x_row,
                            float *y, int64_t y_row)
 {
-    if (cylstm_plan_blas(c, rows, l->outputs.valid * l->outputs.segments, l->inputs)) {
+    const axis outputs = cylstm_axis_merged(l->outputs);
+    if (cylstm_plan_blas(c, outputs.segments, rows, outputs.valid, l->inputs)) {
         forward_by_blas(w, c->blas, l, rows, x, x_row, y, y_row);
         return;
     }
@@ -123,8 +117,8 @@ void cylstm_linear_forward(worker *w, const compute *c, const linear *l, int64_t
 void cylstm_linear_backward_input(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
                                   int64_t dy_row, float *dx, int64_t dx_row, int accumulate)
 {
-    const axis outputs = merged(l->outputs);
-    if (!cylstm_plan_blas(c, rows, l->inputs, outputs.valid * outputs.segments)) {
+    const axis outputs = cylstm_axis_merged(l->outputs);
+    if (!cylstm_plan_blas(c, outputs.segments, rows, l->inputs, outputs.valid)) {
         product_args args = {.b = &l->backward,
                              .a = dy,
                              .a_row = dy_row,
@@ -187,8 +181,8 @@ static void weight_by_kernel(worker *w, const compute *c, const linear *l, int64
 void cylstm_linear_backward_weight(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
                                    int64_t dy_row, const float *x, int64_t x_row, float *dweight, float *scratch)
 {
-    const axis outputs = merged(l->outputs);
-    if (!cylstm_plan_blas(c, outputs.valid * outputs.segments, l->inputs, rows)) {
+    const axis outputs = cylstm_axis_merged(l->outputs);
+    if (!cylstm_plan_blas(c, outputs.segments, outputs.valid, l->inputs, rows)) {
         weight_by_kernel(w, c, l, rows, dy, dy_row, x, x_row, dweight, scratch);
         return;
     }

@@ -57,9 +57,17 @@ static int64_t terms(const loss_call *c)
     return c->kind == LOSS_CROSS_ENTROPY ? c->counted : c->counted * c->outputs;
 }
 
+/* Rows ascending: the same bits on any number of threads. */
+static double sum_rows(const loss_call *c)
+{
+    double sum = 0.0;
+    for (int64_t row = 0; row < c->rows; row++) sum += c->row_losses[row];
+    return sum;
+}
+
 static void loss_body(worker *w, void *context)
 {
-    const loss_call *c = context;
+    loss_call *c = context;
     const float weight = 1.0f / (float)terms(c);
     const range mine = cylstm_share(w, c->rows);
     for (int64_t row = mine.begin; row < mine.end; row++) {
@@ -76,6 +84,8 @@ static void loss_body(worker *w, void *context)
         }
         for (int64_t n = 0; n < c->outputs; n++) ds[n] *= weight;
     }
+    cylstm_barrier(w);
+    if (cylstm_is_first(w)) c->sum = sum_rows(c);
 }
 
 double cylstm_loss(loss_call *call)
@@ -83,7 +93,5 @@ double cylstm_loss(loss_call *call)
     call->counted = 0;
     for (int64_t row = 0; row < call->rows; row++) call->counted += call->mask == NULL || call->mask[row];
     cylstm_parallel_run(call->threads, loss_body, call);
-    double sum = 0.0; /* rows ascending: the same bits on any number of threads */
-    for (int64_t row = 0; row < call->rows; row++) sum += call->row_losses[row];
-    return call->counted > 0 ? sum / (double)terms(call) : 0.0;
+    return call->counted > 0 ? call->sum / (double)terms(call) : 0.0;
 }

@@ -17,7 +17,8 @@ typedef struct loss_call {
     const uint8_t *mask;     /* (rows): 0 where a row is padding; NULL: all count */
     float *dscores;          /* (rows, outputs): gradient of the mean */
     double *row_losses;      /* (rows) */
-    int64_t counted;         /* rows that count; set by the call */
+    int64_t counted;         /* rows that count; set by the call, as is */
+    double sum;              /* the sum of row_losses */
 } loss_call;
 
 /* The mean loss; 0 when no row counts. */

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "parallel.h"
+#include "plan.h"
 
 /* g = grad_scale * gradient + weight_decay * p */
 static inline float gradient_of(const optimizer_step *s, int64_t i, float scale, float decay)
@@ -70,36 +70,44 @@ static void adam_body(worker *w, void *context)
     }
 }
 
-/* Values worth a thread of their own. */
-static int threads_for(int threads, int64_t count)
-{
-    enum { PER_THREAD = 50000 };
-    return count / PER_THREAD < threads ? (count >= 2 * PER_THREAD ? (int)(count / PER_THREAD) : 1) : threads;
-}
-
 void cylstm_sgd(optimizer_step *s)
 {
-    cylstm_parallel_run(threads_for(s->threads, s->count), sgd_body, s);
+    cylstm_parallel_run(cylstm_plan_copy_threads(s->count, s->threads), sgd_body, s);
 }
 
 void cylstm_rmsprop(optimizer_step *s)
 {
-    cylstm_parallel_run(threads_for(s->threads, s->count), rmsprop_body, s);
+    cylstm_parallel_run(cylstm_plan_copy_threads(s->count, s->threads), rmsprop_body, s);
 }
 
 void cylstm_adam(optimizer_step *s)
 {
-    cylstm_parallel_run(threads_for(s->threads, s->count), adam_body, s);
+    cylstm_parallel_run(cylstm_plan_copy_threads(s->count, s->threads), adam_body, s);
+}
+
+typedef struct norm {
+    const float *values;
+    int64_t count;
+    double result;
+} norm;
+
+static void norm_body(worker *w, void *context)
+{
+    norm *n = context;
+    /* Eight sums side by side, so that a compiler may use vectors. One thread: the order is part of the result. */
+    double sums[8] = {0};
+    int64_t i = 0;
+    if (!cylstm_is_first(w)) return;
+    for (; i + 8 <= n->count; i += 8) {
+        for (int j = 0; j < 8; j++) sums[j] += (double)n->values[i + j] * n->values[i + j];
+    }
+    for (; i < n->count; i++) sums[0] += (double)n->values[i] * n->values[i];
+    n->result = sqrt(((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])));
 }
 
 double cylstm_global_norm(const float *values, int64_t count)
 {
-    /* Eight sums side by side, so that a compiler may use vectors and no thread changes the order. */
-    double sums[8] = {0};
-    int64_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        for (int j = 0; j < 8; j++) sums[j] += (double)values[i + j] * values[i + j];
-    }
-    for (; i < count; i++) sums[0] += (double)values[i] * values[i];
-    return sqrt(((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])));
+    norm n = {values, count, 0.0};
+    cylstm_parallel_run(1, norm_body, &n);
+    return n.result;
 }

@@ -3,6 +3,8 @@
 enum {
     /* Below this many multiply-adds a second thread costs more (some 5 us to wake it) than it brings. */
     WORK_PER_THREAD = 1000000,
+    /* Values whose copying, packing or update takes as long as waking a thread. */
+    VALUES_PER_THREAD = 50000,
     /* A sgemm tile: large enough that OpenBLAS's packing of its operands pays, small enough to share out. */
     TILE_ROWS_TARGET = 256,
     TILE_COLUMNS_TARGET = 256,
@@ -25,11 +27,18 @@ plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
     return p;
 }
 
-int cylstm_plan_blas(const compute *c, int64_t m, int64_t n, int64_t k)
+int cylstm_plan_copy_threads(int64_t count, int max_threads)
+{
+    const int64_t worthwhile = count / VALUES_PER_THREAD;
+    if (worthwhile >= max_threads) return max_threads;
+    return worthwhile > 1 ? (int)worthwhile : 1;
+}
+
+int cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k)
 {
     if (c->blas == NULL || m < TILE_ROWS_LEAST || n < TILE_ROWS_LEAST) return 0;
     if (m > INT32_MAX || n > INT32_MAX || k > INT32_MAX) return 0;
-    return cylstm_product(cylstm_product(m, n), k) >= BLAS_WORK;
+    return cylstm_product(cylstm_product(cylstm_product(m, n), k), segments) >= BLAS_WORK;
 }
 
 int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int recording)
@@ -38,11 +47,12 @@ int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int rec
     const compute c = {.blas = &any};
     const int64_t chunk_limit = batch > CHUNK_ROWS ? batch : CHUNK_ROWS;
     const int64_t chunk = rows < chunk_limit ? rows : chunk_limit;
-    const int64_t gates = l->gates * l->config.hidden_size;
+    const axis gates = cylstm_axis_merged(cylstm_layout_gate_axis(l));
     const int64_t widest = l->config.num_layers > 1 && l->width > l->config.input_size ? l->width
                                                                                        : l->config.input_size;
-    return cylstm_plan_blas(&c, chunk, gates, widest) || cylstm_plan_blas(&c, rows, l->config.output_size, l->width) ||
-           (recording && cylstm_plan_blas(&c, gates, l->recurrent_width, chunk));
+    return cylstm_plan_blas(&c, gates.segments, chunk, gates.valid, widest) ||
+           cylstm_plan_blas(&c, 1, rows, l->config.output_size, l->width) ||
+           (recording && cylstm_plan_blas(&c, gates.segments, gates.valid, l->recurrent_width, chunk));
 }
 
 static int64_t tiles(int64_t n, int64_t target)

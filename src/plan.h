@@ -26,8 +26,11 @@ typedef struct plan {
 /* A plan for `rows` time steps in all of B sequences through the layout's network, on at most max_threads threads. */
 plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads);
 
-/* Whether a product (m, k) (k, n) should go to sgemm. */
-int cylstm_plan_blas(const compute *c, int64_t m, int64_t n, int64_t k);
+/* Threads for a pass over `count` values that does little with each: copying, packing, an optimiser's update. */
+int cylstm_plan_copy_threads(int64_t count, int max_threads);
+
+/* Whether a product (m, k) (k, n) should go to sgemm, which does it in that many segments, each (m, n). */
+int cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k);
 
 /* Whether any product of a call over B sequences of T steps would go to sgemm, were there one: who holds BLAS at one
  * thread asks this first. */

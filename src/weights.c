@@ -55,16 +55,16 @@ void cylstm_weights_place(weights *w, const layout *l, const float *parameters, 
 }
 
 /* Columns of the panels are outputs, k the inputs: W^T of the row-major W (outputs, inputs). */
-static void pack_forward(const linear *m, int lanes)
+static void pack_forward(const worker *w, const linear *m, int lanes)
 {
     const axis inputs = {.segments = 1, .padded = m->inputs, .valid = m->inputs};
-    cylstm_pack(&m->forward, (range){0, m->forward.count}, lanes, m->weight, inputs, 1, m->outputs, m->inputs);
+    cylstm_pack(&m->forward, cylstm_share(w, m->forward.count), lanes, m->weight, inputs, 1, m->outputs, m->inputs);
 }
 
 /* Columns of the panels are inputs, k the outputs. */
-static void pack_backward(const linear *m, int lanes)
+static void pack_backward(const worker *w, const linear *m, int lanes)
 {
-    cylstm_pack(&m->backward, (range){0, m->backward.count}, lanes, m->weight, m->outputs, m->inputs,
+    cylstm_pack(&m->backward, cylstm_share(w, m->backward.count), lanes, m->weight, m->outputs, m->inputs,
                 cylstm_layout_plain_axis(m->inputs, lanes), 1);
 }
 
@@ -75,30 +75,56 @@ static void pack_bias(const recurrent_weights *r, const layout *l, const float *
     for (int64_t i = 0; i < l->gate_width; i++) r->bias[i] = 0.0f;
     if (r->offsets.bias_ih < 0) return;
     for (int64_t s = 0; s < a.segments; s++) {
-        const float *ih = parameters + r->offsets.bias_ih + s * a.valid,
-                    *hh = parameters + r->offsets.bias_hh + s * a.valid;
+        const float *ih = parameters + r->offsets.bias_ih + s * a.valid;
+        const float *hh = parameters + r->offsets.bias_hh + s * a.valid;
         for (int64_t u = 0; u < a.valid; u++) r->bias[s * a.padded + u] = ih[u] + hh[u];
     }
 }
 
-void cylstm_weights_pack_forward(const weights *w, const layout *l)
+static void pack_head_bias(const weights *w, const layout *l)
 {
-    for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
-        pack_forward(&w->layers[i].input, l->lanes);
-        pack_forward(&w->layers[i].recurrent, l->lanes);
-        pack_bias(&w->layers[i], l, w->parameters);
-    }
-    if (l->config.output_size == 0) return;
-    pack_forward(&w->head, l->lanes);
     const float *bias = w->head.weight + l->config.output_size * l->width;
     for (int64_t n = 0; n < l->head_width; n++) w->head_bias[n] = n < l->config.output_size ? bias[n] : 0.0f;
 }
 
-void cylstm_weights_pack_backward(const weights *w, const layout *l)
+typedef struct packing {
+    const weights *weights;
+    const layout *layout;
+} packing;
+
+static void pack_forward_body(worker *w, void *context)
 {
+    const weights *from = ((packing *)context)->weights;
+    const layout *l = ((packing *)context)->layout;
     for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
-        pack_backward(&w->layers[i].input, l->lanes);
-        pack_backward(&w->layers[i].recurrent, l->lanes);
+        pack_forward(w, &from->layers[i].input, l->lanes);
+        pack_forward(w, &from->layers[i].recurrent, l->lanes);
+        if (cylstm_is_first(w)) pack_bias(&from->layers[i], l, from->parameters);
     }
-    if (l->config.output_size > 0) pack_backward(&w->head, l->lanes);
+    if (l->config.output_size == 0) return;
+    pack_forward(w, &from->head, l->lanes);
+    if (cylstm_is_first(w)) pack_head_bias(from, l);
+}
+
+static void pack_backward_body(worker *w, void *context)
+{
+    const weights *from = ((packing *)context)->weights;
+    const layout *l = ((packing *)context)->layout;
+    for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
+        pack_backward(w, &from->layers[i].input, l->lanes);
+        pack_backward(w, &from->layers[i].recurrent, l->lanes);
+    }
+    if (l->config.output_size > 0) pack_backward(w, &from->head, l->lanes);
+}
+
+void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads)
+{
+    packing context = {w, l};
+    cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_forward_body, &context);
+}
+
+void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads)
+{
+    packing context = {w, l};
+    cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_backward_body, &context);
 }

@@ -27,7 +27,7 @@ typedef struct weights {
 void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward);
 
 /* Brings the copies up to date with the parameters. */
-void cylstm_weights_pack_forward(const weights *w, const layout *l);
-void cylstm_weights_pack_backward(const weights *w, const layout *l);
+void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads);
+void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads);
 
 #endif

@@ -27,6 +27,7 @@ from benchmarks.report import entry, mean_ratio, preamble
 
 ROOT = Path(__file__).parents[1]
 SMALL = Cell("grid", batch=2, steps=3, inputs=4, hidden=5)
+SINGLE = Cell("grid", batch=1, steps=1, inputs=4, hidden=5)
 RAGGED = Cell("grid", batch=3, steps=7, inputs=4, hidden=8, shortest=2)
 DEEP = Cell("grid", batch=2, steps=5, inputs=3, hidden=4, layers=2, bidirectional=True)
 STREAM = Cell("grid", batch=1, steps=6, inputs=4, hidden=8, streams=1)
@@ -98,8 +99,9 @@ def test_absent_libraries_are_said_to_be_absent(monkeypatch):
 # --- the same work -------------------------------------------------------------------------------
 
 
-CASES = [(INFERENCE, cell) for cell in (SMALL, RAGGED, DEEP, STREAM, STREAMS)]
-CASES += [(work, cell) for work in (TRAINING, TRAINING_DX) for cell in (SMALL, RAGGED, DEEP)]
+WHOLE = (SMALL, SINGLE, RAGGED, DEEP)
+CASES = [(INFERENCE, cell) for cell in (*WHOLE, STREAM, STREAMS)]
+CASES += [(work, cell) for work in (TRAINING, TRAINING_DX) for cell in WHOLE]
 
 
 @pytest.mark.parametrize("name", [name for name in PEERS if name != OURS])
@@ -135,6 +137,7 @@ def outputs_like(**changed):
     ("loss", lambda a: a * np.nan, "loss differs by nan"),
     ("gradient weight_hh_l0", lambda a: a + np.eye(4, 5) / 10, "gradient weight_hh_l0 differs"),
     ("update weight_hh_l0", np.zeros_like, "update weight_hh_l0 differs by 1.0e+00"),
+    ("dx", lambda a: a * 0, "dx differs by 1.0e+00"),
     ("dx", lambda a: a[1:], "dx has shape (3, 5), not (4, 5)"),
 ])  # fmt: skip
 def test_a_difference_is_found(name, change, message):

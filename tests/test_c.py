@@ -18,7 +18,10 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = "-std=c11 -O1 -g1 -Wall -Wextra -Werror -ffp-contract=off -fopenmp -Isrc".split()
+FLAGS = [
+    *("-std=c11", "-O1", "-g1", "-ffp-contract=off", "-fopenmp"),
+    *("-Wall", "-Wextra", "-Werror", "-Isrc"),
+]
 ISA_FLAGS = {
     "x86_64": {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f", "-mfma"]},
     "aarch64": {"neon": []},
@@ -61,7 +64,7 @@ VARIANTS = [
 def run(command: list[str], **options) -> str:
     """What a command prints; the test fails where it does."""
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, **options
+        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, **options
     )
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
@@ -70,10 +73,11 @@ def run(command: list[str], **options) -> str:
 
 def check_support(variant: Variant, folder: Path) -> None:
     """Skip where the compiler has no such sanitizer or no OpenMP, or this system cannot run it."""
-    (folder / "empty.c").write_text("#include <omp.h>\nint main(void) { return 0; }\n")
+    source, binary = folder / "empty.c", str(folder / "empty")
+    source.write_text("#include <omp.h>\nint main(void) { return 0; }\n")
     try:
-        run([variant.compiler, *variant.flags, str(folder / "empty.c"), "-o", str(folder / "empty")])
-        run([str(folder / "empty")])
+        run([variant.compiler, *variant.flags, str(source), "-o", binary])
+        run([binary])
     except AssertionError as error:
         pytest.skip(f"{variant} does not work here: {error}")
 

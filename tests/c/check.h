@@ -34,13 +34,13 @@ enum { SHOWN_FAILURES = 20 };
 
 static atomic_int failures;
 
-#define CHECK(condition, ...)                                         \
-    do {                                                              \
+#define CHECK(condition, ...)                                                  \
+    do {                                                                       \
         if (!(condition) && atomic_fetch_add(&failures, 1) < SHOWN_FAILURES) { \
-            printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);    \
-            printf(__VA_ARGS__);                                      \
-            printf("\n");                                             \
-        }                                                             \
+            printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);             \
+            printf(__VA_ARGS__);                                               \
+            printf("\n");                                                      \
+        }                                                                      \
     } while (0)
 
 /* What main returns. */

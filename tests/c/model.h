@@ -26,8 +26,8 @@ typedef struct model {
 
 static inline void pack_model(model *m)
 {
-    cylstm_weights_pack_forward(&m->net.weights, &m->net.layout);
-    cylstm_weights_pack_backward(&m->net.weights, &m->net.layout);
+    cylstm_weights_pack_forward(&m->net.weights, &m->net.layout, 1);
+    cylstm_weights_pack_backward(&m->net.weights, &m->net.layout, 1);
 }
 
 static inline model new_model(cylstm_config config, const kernels *isa)
@@ -86,7 +86,8 @@ static inline data new_data(const layout *l, int64_t steps, int64_t batch, int r
     d.x = new_random(d.x_size, 1.0f);
     d.dy = new_random(d.y_size, 1.0f);
     d.tokens = allocate((size_t)(steps * batch) * sizeof(int32_t));
-    for (int64_t i = 0; i < steps * batch; i++) d.tokens[i] = (int32_t)random_integer(0, l->config.vocab_size - (l->config.vocab_size > 0));
+    for (int64_t i = 0; i < steps * batch; i++)
+        d.tokens[i] = (int32_t)random_integer(0, l->config.vocab_size - (l->config.vocab_size > 0));
     for (int i = 0; i < 2; i++) {
         d.state[i] = new_random(d.state_size, 1.0f);
         d.dstate[i] = new_random(d.state_size, 1.0f);
@@ -118,7 +119,9 @@ typedef struct results {
 
 static inline results new_results(const model *m, const data *d)
 {
-    results r = {.y = new_floats(d->y_size), .dx = new_floats(d->x_size), .dparameters = new_zeros(m->net.layout.parameter_count)};
+    results r = {.y = new_floats(d->y_size),
+                 .dx = new_floats(d->x_size),
+                 .dparameters = new_zeros(m->net.layout.parameter_count)};
     for (int i = 0; i < 2; i++) {
         r.state[i] = new_floats(d->state_size);
         r.dstate[i] = new_floats(d->state_size);
@@ -160,9 +163,15 @@ static inline void run_forward(const model *m, const data *d, const how *h, resu
     place_tape(m, d, h, &r->tape, &a);
     const layout *l = &m->net.layout;
     forward_call f = {
-        .network = &m->net, .compute = {m->net.kernels, h->blas}, .plan = h->plan, .sequences = &r->tape.sequences,
-        .tape = h->recording ? &r->tape : NULL, .x = view_of(d->x, d->batch, l->config.input_size),
-        .initial = {d->state[0], d->state[1]}, .final = {r->state[0], r->state[1]}, .y = view_of(r->y, d->batch, output_width(l)),
+        .network = &m->net,
+        .compute = {m->net.kernels, h->blas},
+        .plan = h->plan,
+        .sequences = &r->tape.sequences,
+        .tape = h->recording ? &r->tape : NULL,
+        .x = view_of(d->x, d->batch, l->config.input_size),
+        .initial = {d->state[0], d->state[1]},
+        .final = {r->state[0], r->state[1]},
+        .y = view_of(r->y, d->batch, output_width(l)),
     };
     if (l->config.vocab_size > 0) f.tokens = (token_view){d->tokens, d->batch, 1};
     arena work = {NULL, 0};
@@ -178,9 +187,14 @@ static inline void run_backward(const model *m, const data *d, const how *h, res
 {
     const layout *l = &m->net.layout;
     backward_call b = {
-        .network = &m->net, .compute = {m->net.kernels, h->blas}, .plan = h->plan, .tape = &r->tape,
-        .dy = view_of(d->dy, d->batch, output_width(l)), .dfinal = {d->dstate[0], d->dstate[1]},
-        .dinitial = {r->dstate[0], r->dstate[1]}, .dparameters = r->dparameters,
+        .network = &m->net,
+        .compute = {m->net.kernels, h->blas},
+        .plan = h->plan,
+        .tape = &r->tape,
+        .dy = view_of(d->dy, d->batch, output_width(l)),
+        .dfinal = {d->dstate[0], d->dstate[1]},
+        .dinitial = {r->dstate[0], r->dstate[1]},
+        .dparameters = r->dparameters,
     };
     if (l->config.vocab_size == 0) b.dx = view_of(r->dx, d->batch, l->config.input_size);
     arena work = {NULL, 0};

@@ -19,15 +19,27 @@ static void activate(const kernels *k, const float x[COUNT], activated *y)
     static float gates[4 * COUNT], h[COUNT], c[COUNT], out[COUNT], cell[COUNT];
     const int64_t units = k->lanes, rows = COUNT / units;
     const float nothing[MOST_LANES] = {0};
-    const panels weights = {.data = (float *)nothing, .count = 1, .k = 0, .panel_stride = units, .vector_stride = units};
+    const panels weights = {
+        .data = (float *)nothing, .count = 1, .k = 0, .panel_stride = units, .vector_stride = units};
     for (int64_t r = 0; r < rows; r++) {
         for (int gate = 0; gate < 4; gate++) {
             memcpy(gates + (4 * r + gate) * units, x + r * units, (size_t)units * sizeof(float));
         }
     }
     const step_args args = {
-        .rows = {0, rows}, .panels = {0, 1}, .weights = &weights, .hidden = units, .units = units, .gates = gates,
-        .gates_row = 4 * units, .h_previous = h, .h_next = h, .c = c, .out = out, .out_row = units, .cell = cell,
+        .rows = {0, rows},
+        .panels = {0, 1},
+        .weights = &weights,
+        .hidden = units,
+        .units = units,
+        .gates = gates,
+        .gates_row = 4 * units,
+        .h_previous = h,
+        .h_next = h,
+        .c = c,
+        .out = out,
+        .out_row = units,
+        .cell = cell,
     };
     k->step[CYLSTM_LSTM](&args);
     for (int64_t r = 0; r < rows; r++) {
@@ -102,7 +114,8 @@ static void check_block(const kernels *k, const float x[COUNT], errors *worst)
 /* A block of floats, ascending from one of these bits, or mirrored. */
 static void fill_block(float x[COUNT], uint32_t first, uint32_t step, int negative)
 {
-    for (uint32_t i = 0; i < COUNT; i++) x[negative ? COUNT - 1 - i : i] = (negative ? -1.0f : 1.0f) * from_bits(first + i * step);
+    for (uint32_t i = 0; i < COUNT; i++)
+        x[negative ? COUNT - 1 - i : i] = (negative ? -1.0f : 1.0f) * from_bits(first + i * step);
 }
 
 /* One of each 4001 floats up to 110, and all floats around the odd multiples of ln(2) / 2, where the reduction changes
@@ -142,7 +155,8 @@ static void test_edges(const kernels *k)
     CHECK(y.tanh[0] == 0.0f && !signbit(y.tanh[0]), "tanh(0) = %a", y.tanh[0]);
     CHECK(y.tanh[1] == 0.0f && signbit(y.tanh[1]), "tanh(-0) = %a", y.tanh[1]);
     for (int i = 2; i < 8; i += 4) { /* infinite, then merely large */
-        CHECK(y.sigmoid[i] == 1.0f && y.sigmoid[i + 1] == 0.0f, "sigmoid(+-%g) = %a, %a", x[i], y.sigmoid[i], y.sigmoid[i + 1]);
+        CHECK(y.sigmoid[i] == 1.0f && y.sigmoid[i + 1] == 0.0f, "sigmoid(+-%g) = %a, %a", x[i], y.sigmoid[i],
+              y.sigmoid[i + 1]);
         CHECK(y.tanh[i] == 1.0f && y.tanh[i + 1] == -1.0f, "tanh(+-%g) = %a, %a", x[i], y.tanh[i], y.tanh[i + 1]);
     }
     CHECK(isnan(y.sigmoid[4]) && isnan(y.sigmoid[5]), "sigmoid(NaN) = %a", y.sigmoid[4]);

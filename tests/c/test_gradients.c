@@ -50,7 +50,8 @@ static int agree(const layout *l, double gradient, slopes s, double largest)
 }
 
 /* Some of the values' gradients; the tolerance is relative to the largest. */
-static void check_gradients(model *m, const data *d, const how *h, float *values, const float *gradients, int64_t count, const char *name)
+static void check_gradients(model *m, const data *d, const how *h, float *values, const float *gradients, int64_t count,
+                            const char *name)
 {
     enum { SOME = 12 };
     results scratch = new_results(m, d);
@@ -71,10 +72,14 @@ static void check_gradients(model *m, const data *d, const how *h, float *values
 
 static void check_network(cylstm_config config, float dropout_probability, const kernels *isa)
 {
+    static const float mean[] = {0.3f, -0.2f, 0.0f, 0.1f}, std[] = {0.5f, 2.0f, 1.0f, 0.7f};
     model m = new_model(config, isa);
     const layout *l = &m.net.layout;
+    if (config.vocab_size == 0) m.net.input_mean = mean, m.net.input_std = std;
     data d = new_data(l, 6, 4, 1);
-    const how h = {.plan = {.threads = 2, .split_rows = config.bidirectional, .chunk_rows = 7}, .recording = 1, .dropout = {dropout_probability, 17}};
+    const how h = {.plan = {.threads = 2, .split_rows = config.bidirectional, .chunk_rows = 7},
+                   .recording = 1,
+                   .dropout = {dropout_probability, 17}};
     results r = new_results(&m, &d);
     run_forward(&m, &d, &h, &r);
     run_backward(&m, &d, &h, &r);
@@ -84,7 +89,8 @@ static void check_network(cylstm_config config, float dropout_probability, const
         check_gradients(&m, &d, &h, m.parameters + t.offset, r.dparameters + t.offset, size, t.name);
     }
     if (config.vocab_size == 0) check_gradients(&m, &d, &h, d.x, r.dx, d.x_size, "x");
-    for (int s = 0; s < l->states; s++) check_gradients(&m, &d, &h, d.state[s], r.dstate[s], d.state_size, s == 0 ? "h_0" : "c_0");
+    for (int s = 0; s < l->states; s++)
+        check_gradients(&m, &d, &h, d.state[s], r.dstate[s], d.state_size, s == 0 ? "h_0" : "c_0");
     free_results(&r);
     free_data(&d);
     free_model(&m);
@@ -92,7 +98,8 @@ static void check_network(cylstm_config config, float dropout_probability, const
 
 int main(void)
 {
-    const cylstm_config plain = {.bias = 1, .input_size = 3, .hidden_size = 5, .num_layers = 1}, deep = {.input_size = 4, .hidden_size = 17, .num_layers = 3};
+    const cylstm_config plain = {.bias = 1, .input_size = 3, .hidden_size = 5, .num_layers = 1},
+                        deep = {.input_size = 4, .hidden_size = 17, .num_layers = 3};
     cylstm_config lstm = plain, tanh_tokens = plain, relu = plain, pooled = plain, both = plain;
     lstm.bidirectional = 1, lstm.num_layers = 2, lstm.output_size = 3;
     tanh_tokens.cell = CYLSTM_RNN_TANH, tanh_tokens.vocab_size = 7, tanh_tokens.output_size = 7;

@@ -17,7 +17,8 @@ typedef struct product_case {
 
 static product_case new_product(int64_t rows, int64_t columns, int64_t k)
 {
-    return (product_case){rows, columns, k, new_random(rows * k, 1.0f), new_random(k * columns, 1.0f), new_random(rows * columns, 1.0f)};
+    return (product_case){
+        rows, columns, k, new_random(rows * k, 1.0f), new_random(k * columns, 1.0f), new_random(rows * columns, 1.0f)};
 }
 
 static void free_product(product_case *p)
@@ -32,7 +33,8 @@ static panels pack_plain(const product_case *p, int lanes)
     panels packed = cylstm_layout_plain_panels(p->columns, p->k, lanes);
     packed.data = new_floats(cylstm_panels_size(&packed, lanes));
     const axis k = {.segments = 1, .padded = p->k, .valid = p->k};
-    cylstm_pack(&packed, (range){0, packed.count}, lanes, p->b, k, p->columns, cylstm_layout_plain_axis(p->columns, lanes), 1);
+    cylstm_pack(&packed, (range){0, packed.count}, lanes, p->b, k, p->columns,
+                cylstm_layout_plain_axis(p->columns, lanes), 1);
     return packed;
 }
 
@@ -58,9 +60,17 @@ static void check_product(const kernels *isa, const product_case *p, int64_t ini
         for (int64_t k = 0; k < p->k; k++) a[transposed ? k * p->rows + r : r * p->k + k] = p->a[r * p->k + k];
     }
     const product_args args = {
-        .rows = {first, p->rows}, .panels = {0, packed.count}, .b = &packed, .a = a, .a_row = transposed ? 1 : p->k,
-        .a_k = transposed ? p->rows : 1, .init = init_row < 0 ? NULL : p->init, .init_row = init_row < 0 ? 0 : init_row,
-        .c = c, .c_row = c_row, .columns = p->columns,
+        .rows = {first, p->rows},
+        .panels = {0, packed.count},
+        .b = &packed,
+        .a = a,
+        .a_row = transposed ? 1 : p->k,
+        .a_k = transposed ? p->rows : 1,
+        .init = init_row < 0 ? NULL : p->init,
+        .init_row = init_row < 0 ? 0 : init_row,
+        .c = c,
+        .c_row = c_row,
+        .columns = p->columns,
     };
     isa->product(&args);
     for (int64_t r = 0; r < p->rows; r++) {
@@ -68,9 +78,9 @@ static void check_product(const kernels *isa, const product_case *p, int64_t ini
             const int untouched = r < first || n >= p->columns;
             const float init = init_row < 0 || untouched ? 0.0f : p->init[r * init_row + n];
             const float expected = untouched ? NAN : expected_product(isa, p, init, r, n);
-            CHECK(untouched ? isnan(c[r * c_row + n]) : c[r * c_row + n] == expected, "%s, %lld x %lld x %lld at (%lld, %lld): %a, not %a",
-                  isa->name, (long long)p->rows, (long long)p->columns, (long long)p->k, (long long)r, (long long)n,
-                  c[r * c_row + n], expected);
+            CHECK(untouched ? isnan(c[r * c_row + n]) : c[r * c_row + n] == expected,
+                  "%s, %lld x %lld x %lld at (%lld, %lld): %a, not %a", isa->name, (long long)p->rows,
+                  (long long)p->columns, (long long)p->k, (long long)r, (long long)n, c[r * c_row + n], expected);
         }
     }
     free(packed.data);
@@ -134,7 +144,8 @@ static void pack_weight(step_case *s)
 static step_case new_step(cylstm_cell cell, int64_t hidden, int64_t rows, int lanes)
 {
     step_case s = {.rows = rows};
-    const cylstm_config config = {.struct_size = sizeof config, .cell = cell, .input_size = 1, .hidden_size = hidden, .num_layers = 1};
+    const cylstm_config config = {
+        .struct_size = sizeof config, .cell = cell, .input_size = 1, .hidden_size = hidden, .num_layers = 1};
     CHECK(cylstm_layout_init(&s.layout, &config, lanes) == CYLSTM_OK, "no layout");
     const layout *l = &s.layout;
     s.weight = new_random(l->gates * hidden * hidden, 1.0f / sqrtf((float)hidden));
@@ -161,8 +172,8 @@ static double sigmoid(double x)
 
 static void check_close(float ours, double exact, const kernels *isa, const char *what, int64_t row, int64_t unit)
 {
-    CHECK(fabs(ours - exact) <= 2e-6 * (1.0 + fabs(exact)), "%s, %s of unit %lld of row %lld: %.9g, not %.9g", isa->name, what,
-          (long long)unit, (long long)row, ours, exact);
+    CHECK(fabs(ours - exact) <= 2e-6 * (1.0 + fabs(exact)), "%s, %s of unit %lld of row %lld: %.9g, not %.9g",
+          isa->name, what, (long long)unit, (long long)row, ours, exact);
 }
 
 /* W_ih x + b + W_hh h of one gate */
@@ -170,7 +181,8 @@ static double pre_activation(const step_case *s, const float *gates, int64_t row
 {
     const int64_t hidden = s->layout.config.hidden_size, units = s->layout.units;
     double sum = gates[row * s->layout.gate_width + gate * units + unit];
-    for (int64_t k = 0; k < hidden; k++) sum += (double)s->weight[(gate * hidden + unit) * hidden + k] * s->h[row * units + k];
+    for (int64_t k = 0; k < hidden; k++)
+        sum += (double)s->weight[(gate * hidden + unit) * hidden + k] * s->h[row * units + k];
     return sum;
 }
 
@@ -201,14 +213,25 @@ static void run_step(const kernels *isa, step_case *s, int recording)
 {
     const layout *l = &s->layout;
     const step_args args = {
-        .rows = {0, s->rows}, .panels = {0, s->forward.count}, .weights = &s->forward, .hidden = l->config.hidden_size,
-        .units = l->units, .gates = s->gates, .gates_row = l->gate_width, .h_previous = s->h, .h_next = s->next, .c = s->c,
-        .out = s->out, .out_row = l->config.hidden_size, .cell = recording && l->gates > 1 ? s->cell : NULL,
+        .rows = {0, s->rows},
+        .panels = {0, s->forward.count},
+        .weights = &s->forward,
+        .hidden = l->config.hidden_size,
+        .units = l->units,
+        .gates = s->gates,
+        .gates_row = l->gate_width,
+        .h_previous = s->h,
+        .h_next = s->next,
+        .c = s->c,
+        .out = s->out,
+        .out_row = l->config.hidden_size,
+        .cell = recording && l->gates > 1 ? s->cell : NULL,
     };
     isa->step[l->config.cell](&args);
 }
 
-static void check_unit(const kernels *isa, const step_case *s, const unit *expected, int64_t row, int64_t index, int recording)
+static void check_unit(const kernels *isa, const step_case *s, const unit *expected, int64_t row, int64_t index,
+                       int recording)
 {
     const layout *l = &s->layout;
     const int64_t at = row * l->units + index;
@@ -218,7 +241,8 @@ static void check_unit(const kernels *isa, const step_case *s, const unit *expec
     if (!recording) return;
     if (l->gates > 1) CHECK(s->cell[at] == s->c[at], "%s: c on the tape is not c", isa->name);
     for (int gate = 0; gate < l->gates; gate++) {
-        check_close(s->gates[row * l->gate_width + gate * l->units + index], expected->gate[gate], isa, "gate", row, index);
+        check_close(s->gates[row * l->gate_width + gate * l->units + index], expected->gate[gate], isa, "gate", row,
+                    index);
     }
 }
 
@@ -233,7 +257,8 @@ static void check_step(const kernels *isa, cylstm_cell cell, int64_t hidden, int
     run_step(isa, &s, recording);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t u = 0; u < hidden; u++) check_unit(isa, &s, &expected[r * hidden + u], r, u, recording);
-        for (int64_t u = hidden; u < l->units; u++) CHECK(s.next[r * l->units + u] == 0.0f, "%s: h's padding", isa->name);
+        for (int64_t u = hidden; u < l->units; u++)
+            CHECK(s.next[r * l->units + u] == 0.0f, "%s: h's padding", isa->name);
     }
     free(expected);
     free_step(&s);
@@ -250,8 +275,12 @@ static backward_case new_backward(const step_case *s)
 {
     const layout *l = &s->layout;
     return (backward_case){
-        new_padded(l, s->rows, l->gates, 1.0f), new_padded(l, s->rows, 1, 1.0f), new_random(s->rows * l->config.hidden_size, 1.0f),
-        new_padded(l, s->rows, 1, 1.0f), new_padded(l, s->rows, 1, 1.0f), new_floats(s->rows * l->gate_width),
+        new_padded(l, s->rows, l->gates, 1.0f),
+        new_padded(l, s->rows, 1, 1.0f),
+        new_random(s->rows * l->config.hidden_size, 1.0f),
+        new_padded(l, s->rows, 1, 1.0f),
+        new_padded(l, s->rows, 1, 1.0f),
+        new_floats(s->rows * l->gate_width),
     };
 }
 
@@ -269,13 +298,15 @@ static double expected_dh(const step_case *s, const backward_case *b, int64_t ro
     double dh = entering ? b->dh_next[row * l->units + index] : 0.0;
     for (int64_t gate = 0; !entering && gate < l->gates; gate++) {
         for (int64_t u = 0; u < hidden; u++) {
-            dh += (double)s->weight[(gate * hidden + u) * hidden + index] * b->dgates_next[row * l->gate_width + gate * l->units + u];
+            dh += (double)s->weight[(gate * hidden + u) * hidden + index] *
+                  b->dgates_next[row * l->gate_width + gate * l->units + u];
         }
     }
     return dh + b->dout[row * hidden + index];
 }
 
-static void check_rnn_gradient(const kernels *isa, const step_case *s, const backward_case *b, double dh, int64_t row, int64_t index)
+static void check_rnn_gradient(const kernels *isa, const step_case *s, const backward_case *b, double dh, int64_t row,
+                               int64_t index)
 {
     const int64_t at = row * s->layout.gate_width + index;
     const double h = s->gates[at];
@@ -283,8 +314,8 @@ static void check_rnn_gradient(const kernels *isa, const step_case *s, const bac
     check_close(b->dgates[at], dh * slope, isa, "dgate", row, index);
 }
 
-static void check_lstm_gradient(const kernels *isa, const step_case *s, const backward_case *b, float dc_after, double dh,
-                                int64_t row, int64_t index)
+static void check_lstm_gradient(const kernels *isa, const step_case *s, const backward_case *b, float dc_after,
+                                double dh, int64_t row, int64_t index)
 {
     const layout *l = &s->layout;
     const int64_t at = row * l->units + index;
@@ -296,7 +327,8 @@ static void check_lstm_gradient(const kernels *isa, const step_case *s, const ba
     const double tanh_c = tanh(s->cell[at]), dc = dc_after + dh * y[3] * (1.0 - tanh_c * tanh_c);
     const double dy[4] = {dc * y[2], dc * b->before[at], dc * y[0], dh * tanh_c};
     for (int gate = 0; gate < 4; gate++) {
-        check_close(b->dgates[row * l->gate_width + gate * l->units + index], dy[gate] * slope[gate], isa, "dgate", row, index);
+        check_close(b->dgates[row * l->gate_width + gate * l->units + index], dy[gate] * slope[gate], isa, "dgate", row,
+                    index);
     }
     check_close(b->dc[at], dc * y[1], isa, "dc", row, index);
 }
@@ -310,9 +342,21 @@ static void check_step_backward(const kernels *isa, cylstm_cell cell, int64_t hi
     float *dc_after = allocate((size_t)(rows * l->units) * sizeof(float));
     memcpy(dc_after, b.dc, (size_t)(rows * l->units) * sizeof(float));
     const step_backward_args args = {
-        .rows = {0, rows}, .panels = {0, s.backward.count}, .weights = &s.backward, .hidden = hidden, .units = l->units,
-        .gates_row = l->gate_width, .dgates_next = entering ? NULL : b.dgates_next, .dh_next = b.dh_next, .dout = b.dout,
-        .dout_row = hidden, .gates = s.gates, .cell = s.cell, .cell_previous = b.before, .dc = b.dc, .dgates = b.dgates,
+        .rows = {0, rows},
+        .panels = {0, s.backward.count},
+        .weights = &s.backward,
+        .hidden = hidden,
+        .units = l->units,
+        .gates_row = l->gate_width,
+        .dgates_next = entering ? NULL : b.dgates_next,
+        .dh_next = b.dh_next,
+        .dout = b.dout,
+        .dout_row = hidden,
+        .gates = s.gates,
+        .cell = s.cell,
+        .cell_previous = b.before,
+        .dc = b.dc,
+        .dgates = b.dgates,
     };
     isa->step_backward[cell](&args);
     for (int64_t r = 0; r < rows; r++) {
@@ -321,7 +365,8 @@ static void check_step_backward(const kernels *isa, cylstm_cell cell, int64_t hi
             if (l->gates == 1) check_rnn_gradient(isa, &s, &b, dh, r, u);
             if (l->gates > 1) check_lstm_gradient(isa, &s, &b, dc_after[r * l->units + u], dh, r, u);
         }
-        for (int64_t u = hidden; u < l->units; u++) CHECK(b.dgates[r * l->gate_width + u] == 0.0f, "%s: dgates' padding", isa->name);
+        for (int64_t u = hidden; u < l->units; u++)
+            CHECK(b.dgates[r * l->gate_width + u] == 0.0f, "%s: dgates' padding", isa->name);
     }
     free(dc_after);
     free_backward(&b);

@@ -9,7 +9,8 @@
 
 static cylstm_config small_config(void)
 {
-    return (cylstm_config){.struct_size = sizeof(cylstm_config), .bias = 1, .input_size = 3, .hidden_size = 5, .num_layers = 1};
+    return (cylstm_config){
+        .struct_size = sizeof(cylstm_config), .bias = 1, .input_size = 3, .hidden_size = 5, .num_layers = 1};
 }
 
 /* ---- arithmetic that saturates ---- */
@@ -36,11 +37,13 @@ static void check_tensors(const layout *l)
     int64_t end = 0;
     for (int64_t i = 0; i < count; i++) {
         const tensor t = cylstm_layout_tensor(l, i);
-        CHECK(t.offset == end, "%s starts at %lld, the one before it ends at %lld", t.name, (long long)t.offset, (long long)end);
+        CHECK(t.offset == end, "%s starts at %lld, the one before it ends at %lld", t.name, (long long)t.offset,
+              (long long)end);
         CHECK(t.rows > 0 && t.columns >= 0, "%s is %lld by %lld", t.name, (long long)t.rows, (long long)t.columns);
         end = t.offset + t.rows * (t.columns > 0 ? t.columns : 1);
     }
-    CHECK(end == l->parameter_count, "%lld parameters, the tensors end at %lld", (long long)l->parameter_count, (long long)end);
+    CHECK(end == l->parameter_count, "%lld parameters, the tensors end at %lld", (long long)l->parameter_count,
+          (long long)end);
 }
 
 /* The offsets that the core computes with are those of the tensors it names. */
@@ -54,9 +57,11 @@ static void check_layer_offsets(const layout *l)
             for (int kind = 0; kind < (l->config.bias ? 4 : 2); kind++) {
                 const tensor t = cylstm_layout_tensor(l, index++);
                 char name[64];
-                snprintf(name, sizeof name, "recurrent.%s_l%d%s", BOTH_BIASES[kind], (int)layer, direction ? "_reverse" : "");
+                snprintf(name, sizeof name, "recurrent.%s_l%d%s", BOTH_BIASES[kind], (int)layer,
+                         direction ? "_reverse" : "");
                 CHECK(strcmp(t.name, name) == 0, "%s where %s should be", t.name, name);
-                CHECK(t.offset == offsets[kind], "%s: %lld and %lld", name, (long long)t.offset, (long long)offsets[kind]);
+                CHECK(t.offset == offsets[kind], "%s: %lld and %lld", name, (long long)t.offset,
+                      (long long)offsets[kind]);
             }
             if (!l->config.bias) CHECK(o.bias_ih < 0 && o.bias_hh < 0, "a bias without bias");
         }
@@ -70,8 +75,10 @@ static void check_layer_offsets(const layout *l)
 static void check_widths(const layout *l)
 {
     const int64_t hidden = l->config.hidden_size, outputs = l->config.output_size, lanes = l->lanes;
-    CHECK(l->units >= hidden && l->units < hidden + 4 * lanes && l->units % lanes == 0, "%lld units", (long long)l->units);
-    CHECK(l->gate_width == l->gates * l->units && l->gate_width % (4 * lanes) == 0, "%lld gates", (long long)l->gate_width);
+    CHECK(l->units >= hidden && l->units < hidden + 4 * lanes && l->units % lanes == 0, "%lld units",
+          (long long)l->units);
+    CHECK(l->gate_width == l->gates * l->units && l->gate_width % (4 * lanes) == 0, "%lld gates",
+          (long long)l->gate_width);
     CHECK(l->head_width >= outputs && l->head_width % (4 * lanes) == 0, "%lld in the head", (long long)l->head_width);
     CHECK(l->width == l->directions * hidden, "%lld wide", (long long)l->width);
 }
@@ -176,7 +183,8 @@ static void test_an_arena_counts_what_it_places(void)
         CHECK(cylstm_arena_floats(&counted, count) == NULL, "an arena that only counts hands out memory");
         char *place = (char *)cylstm_arena_floats(&placed, count);
         CHECK(place >= before && (place - placed.base) % CYLSTM_ALIGNMENT == 0, "at %td", place - placed.base);
-        CHECK(placed.used >= place - placed.base + count * 4 && placed.used == counted.used, "%lld", (long long)placed.used);
+        CHECK(placed.used >= place - placed.base + count * 4 && placed.used == counted.used, "%lld",
+              (long long)placed.used);
         before = place + count * 4;
     }
     cylstm_arena_take(&counted, INT64_MAX / 2, 16);

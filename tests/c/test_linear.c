@@ -19,7 +19,9 @@ static void plain_sgemm(void *context, int transpose_a, int transpose_b, int64_t
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = 0; j < n; j++) {
             float sum = 0.0f;
-            for (int64_t p = 0; p < k; p++) sum += (transpose_a ? a[p * lda + i] : a[i * lda + p]) * (transpose_b ? b[j * ldb + p] : b[p * ldb + j]);
+            for (int64_t p = 0; p < k; p++)
+                sum += (transpose_a ? a[p * lda + i] : a[i * lda + p]) *
+                       (transpose_b ? b[j * ldb + p] : b[p * ldb + j]);
             c[i * ldc + j] = alpha * sum + (beta == 0.0f ? 0.0f : beta * c[i * ldc + j]);
         }
     }
@@ -38,7 +40,8 @@ typedef struct problem {
     float *y, *dx, *dweight, *dbias;     /* results: of y's, x's, the weight's shape, (segments * valid) */
 } problem;
 
-static panels new_panels(panels p, int lanes, const float *source, axis k, int64_t k_stride, axis columns, int64_t column_stride)
+static panels new_panels(panels p, int lanes, const float *source, axis k, int64_t k_stride, axis columns,
+                         int64_t column_stride)
 {
     p.data = new_floats(cylstm_panels_size(&p, lanes));
     cylstm_pack(&p, (range){0, p.count}, lanes, source, k, k_stride, columns, column_stride);
@@ -53,7 +56,8 @@ static void pack_problem(problem *p, const layout *gates)
                                          : cylstm_layout_plain_panels(p->l.outputs.valid, p->l.inputs, lanes);
     const panels backward = cylstm_layout_plain_panels(p->l.inputs, cylstm_axis_width(p->l.outputs), lanes);
     p->l.forward = new_panels(forward, lanes, p->weight, inputs, 1, p->l.outputs, p->l.inputs);
-    p->l.backward = new_panels(backward, lanes, p->weight, p->l.outputs, p->l.inputs, cylstm_layout_plain_axis(p->l.inputs, lanes), 1);
+    p->l.backward = new_panels(backward, lanes, p->weight, p->l.outputs, p->l.inputs,
+                               cylstm_layout_plain_axis(p->l.inputs, lanes), 1);
 }
 
 /* Whether place n of the outputs is one of W's rows, and which. */
@@ -67,7 +71,8 @@ static int output_of(axis a, int64_t n, int64_t *row)
 static problem new_problem(const kernels *isa, int is_lstm, int64_t rows, int64_t inputs, int64_t outputs)
 {
     problem p = {.compute = {.kernels = isa}, .rows = rows, .l = {.inputs = inputs}};
-    const cylstm_config config = {.struct_size = sizeof config, .input_size = inputs, .hidden_size = outputs, .num_layers = 1};
+    const cylstm_config config = {
+        .struct_size = sizeof config, .input_size = inputs, .hidden_size = outputs, .num_layers = 1};
     layout gates;
     cylstm_layout_init(&gates, &config, isa->lanes);
     p.l.outputs = is_lstm ? cylstm_layout_gate_axis(&gates) : cylstm_layout_plain_axis(outputs, isa->lanes);
@@ -90,7 +95,8 @@ static problem new_problem(const kernels *isa, int is_lstm, int64_t rows, int64_
 
 static void free_problem(problem *p)
 {
-    float *all[] = {p->weight, p->bias, p->scratch, p->x, p->dy, p->y, p->dx, p->dweight, p->dbias, p->l.forward.data, p->l.backward.data};
+    float *all[] = {p->weight, p->bias,           p->scratch,        p->x, p->dy, p->y, p->dx, p->dweight,
+                    p->dbias,  p->l.forward.data, p->l.backward.data};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -108,8 +114,9 @@ static void run_all(worker *w, void *context)
 
 static void check_sum(float ours, double exact, int64_t terms, const problem *p, const char *what)
 {
-    CHECK(fabs(ours - exact) <= 1e-6 * sqrt((double)terms + 1.0) * 4.0, "%s %s, %lld x %lld x %lld: %.9g, not %.9g", p->compute.kernels->name,
-          what, (long long)p->rows, (long long)p->l.outputs.valid, (long long)p->l.inputs, ours, exact);
+    CHECK(fabs(ours - exact) <= 1e-6 * sqrt((double)terms + 1.0) * 4.0, "%s %s, %lld x %lld x %lld: %.9g, not %.9g",
+          p->compute.kernels->name, what, (long long)p->rows, (long long)p->l.outputs.valid, (long long)p->l.inputs,
+          ours, exact);
 }
 
 static void check_forward(const problem *p)
@@ -119,7 +126,8 @@ static void check_forward(const problem *p)
         for (int64_t n = 0, row; n < width; n++) {
             double sum = p->bias[n];
             const int is_output = output_of(p->l.outputs, n, &row);
-            for (int64_t k = 0; is_output && k < inputs; k++) sum += (double)p->weight[row * inputs + k] * p->x[r * inputs + k];
+            for (int64_t k = 0; is_output && k < inputs; k++)
+                sum += (double)p->weight[row * inputs + k] * p->x[r * inputs + k];
             check_sum(p->y[r * width + n], sum, inputs, p, is_output ? "y" : "padding of y");
         }
     }
@@ -161,7 +169,8 @@ static void check_problem(problem p, int most_threads)
 {
     const int64_t y_size = p.rows * cylstm_axis_width(p.l.outputs), x_size = p.rows * p.l.inputs;
     const int64_t biases = p.l.outputs.segments * p.l.outputs.valid, weights = biases * p.l.inputs;
-    const problem before = {.dx = copy_of(p.dx, x_size), .dweight = copy_of(p.dweight, weights), .dbias = copy_of(p.dbias, biases)};
+    const problem before = {
+        .dx = copy_of(p.dx, x_size), .dweight = copy_of(p.dweight, weights), .dbias = copy_of(p.dbias, biases)};
     problem one = {0};
     for (int threads = 1; threads <= most_threads; threads++) {
         memcpy(p.dx, before.dx, (size_t)x_size * sizeof(float));
@@ -170,13 +179,18 @@ static void check_problem(problem p, int most_threads)
         if (threads > 1) calm_down();
         cylstm_parallel_run(threads, run_all, &p);
         if (threads > 1) {
-            CHECK(same_bits(p.y, one.y, y_size) && same_bits(p.dx, one.dx, x_size), "y or dx differs on %d threads", threads);
-            CHECK(same_bits(p.dweight, one.dweight, weights) && same_bits(p.dbias, one.dbias, biases), "dW or db differs on %d threads", threads);
+            CHECK(same_bits(p.y, one.y, y_size) && same_bits(p.dx, one.dx, x_size), "y or dx differs on %d threads",
+                  threads);
+            CHECK(same_bits(p.dweight, one.dweight, weights) && same_bits(p.dbias, one.dbias, biases),
+                  "dW or db differs on %d threads", threads);
             continue;
         }
         check_forward(&p);
         check_backward(&p, &before);
-        one = (problem){.y = copy_of(p.y, y_size), .dx = copy_of(p.dx, x_size), .dweight = copy_of(p.dweight, weights), .dbias = copy_of(p.dbias, biases)};
+        one = (problem){.y = copy_of(p.y, y_size),
+                        .dx = copy_of(p.dx, x_size),
+                        .dweight = copy_of(p.dweight, weights),
+                        .dbias = copy_of(p.dbias, biases)};
     }
     float *copies[] = {before.dx, before.dweight, before.dbias, one.y, one.dx, one.dweight, one.dbias};
     for (size_t i = 0; i < sizeof copies / sizeof *copies; i++) free(copies[i]);

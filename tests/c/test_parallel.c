@@ -97,7 +97,8 @@ static void test_a_late_member_ends_the_team(void)
             walk all = {.late_rank = late_rank};
             calm_down();
             cylstm_parallel_run(size, walk_steps, &all);
-            CHECK(atomic_load(&all.alone) == 1 && atomic_load(&all.left) == size - 1, "%d of %d left", atomic_load(&all.left), size);
+            CHECK(atomic_load(&all.alone) == 1 && atomic_load(&all.left) == size - 1, "%d of %d left",
+                  atomic_load(&all.left), size);
             check_all_done_once(&all);
         }
     }
@@ -186,7 +187,8 @@ static void count_in_teams(worker *w, void *context)
     const int in_team = w->size > 1;
     const int now = atomic_fetch_add(&in_teams, in_team) + in_team;
     int most = atomic_load(&most_in_teams);
-    while (now > most && !atomic_compare_exchange_weak(&most_in_teams, &most, now)) {}
+    while (now > most && !atomic_compare_exchange_weak(&most_in_teams, &most, now)) {
+    }
     sleep_ms(1);
     atomic_fetch_sub(&in_teams, in_team);
 }
@@ -215,7 +217,9 @@ static void test_eight_callers_never_oversubscribe(void)
 
 static void test_a_nested_call_runs_on_one_thread(void)
 {
+    const int levels = omp_get_max_active_levels();
     calm_down();
+    omp_set_max_active_levels(levels + 3); /* OpenMP itself would let it have a team */
 #pragma omp parallel num_threads(2)
     {
         walk all = {.late_rank = -1};
@@ -223,6 +227,7 @@ static void test_a_nested_call_runs_on_one_thread(void)
         check_all_done_once(&all);
         CHECK(size_of_team(4) == 1, "a team of %d", size_of_team(4));
     }
+    omp_set_max_active_levels(levels);
 }
 
 /* ---- fork ---- */
@@ -277,7 +282,8 @@ static void test_the_floating_point_mode_is_set_and_put_back(void)
         const unsigned after = _mm_getcsr();
         _mm_setcsr(before);
         CHECK(after == odd, "%04x left of %04x", after, odd);
-        for (int i = 0; i < threads; i++) CHECK((atomic_load(&modes[i]) & CONTROL) == IEEE, "%04x inside", atomic_load(&modes[i]));
+        for (int i = 0; i < threads; i++)
+            CHECK((atomic_load(&modes[i]) & CONTROL) == IEEE, "%04x inside", atomic_load(&modes[i]));
     }
 }
 

@@ -36,8 +36,8 @@ static void test_tiles_cover_everything_once_and_are_never_low(void)
         int64_t end = 0;
         for (int64_t tile = 0; tile < t.row_tiles; tile++) {
             const range r = cylstm_tile_range(n, t.row_tiles, tile);
-            CHECK(r.begin == end && r.end - r.begin >= 8, "tile %lld of %lld: %lld rows from %lld", (long long)tile,
-                  (long long)n, (long long)(r.end - r.begin), (long long)r.begin);
+            CHECK(r.begin == end && r.begin % 16 == 0 && r.end - r.begin >= 8, "tile %lld of %lld: %lld rows from %lld",
+                  (long long)tile, (long long)n, (long long)(r.end - r.begin), (long long)r.begin);
             end = r.end;
         }
         CHECK(end == n, "tiles of %lld end at %lld", (long long)n, (long long)end);
@@ -48,13 +48,13 @@ static void test_sgemm_is_for_large_products_alone(void)
 {
     const blas any = {0};
     const compute with = {.blas = &any}, without = {.blas = NULL};
-    CHECK(cylstm_plan_blas(&with, 1000, 1000, 1000), "a large product");
-    CHECK(!cylstm_plan_blas(&without, 1000, 1000, 1000), "a large product without BLAS");
-    CHECK(!cylstm_plan_blas(&with, 8, 8, 8), "a small product");
-    CHECK(!cylstm_plan_blas(&with, 7, 1000000, 1000), "few rows");
-    CHECK(!cylstm_plan_blas(&with, 1000000, 7, 1000), "few columns");
-    CHECK(!cylstm_plan_blas(&with, (int64_t)INT32_MAX + 1, 1000, 1000), "more rows than an int holds");
-    CHECK(!cylstm_plan_blas(&with, 1000, 1000, (int64_t)INT32_MAX + 1), "longer sums than an int holds");
+    CHECK(cylstm_plan_blas(&with, 1, 1000, 1000, 1000), "a large product");
+    CHECK(!cylstm_plan_blas(&without, 1, 1000, 1000, 1000), "a large product without BLAS");
+    CHECK(!cylstm_plan_blas(&with, 1, 8, 8, 8), "a small product");
+    CHECK(!cylstm_plan_blas(&with, 1, 7, 1000000, 1000), "few rows");
+    CHECK(!cylstm_plan_blas(&with, 1, 1000000, 7, 1000), "few columns");
+    CHECK(!cylstm_plan_blas(&with, 1, (int64_t)INT32_MAX + 1, 1000, 1000), "more rows than an int holds");
+    CHECK(!cylstm_plan_blas(&with, 1, 1000, 1000, (int64_t)INT32_MAX + 1), "longer sums than an int holds");
 }
 
 static plan plan_for(int64_t rows, int64_t batch, int threads)

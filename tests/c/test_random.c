@@ -13,8 +13,12 @@ static const struct {
     uint32_t counter[4], key[2], expected[4];
 } KNOWN_ANSWERS[] = {
     {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-    {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-    {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+     {0xffffffff, 0xffffffff},
+     {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+    {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+     {0xa4093822, 0x299f31d0},
+     {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 };
 
 static void test_philox_gives_the_known_answers(void)
@@ -24,7 +28,8 @@ static void test_philox_gives_the_known_answers(void)
         memcpy(counter.word, KNOWN_ANSWERS[i].counter, sizeof counter.word);
         const uint64_t key = KNOWN_ANSWERS[i].key[0] | (uint64_t)KNOWN_ANSWERS[i].key[1] << 32;
         const random_block block = cylstm_philox(counter, key);
-        CHECK(memcmp(block.word, KNOWN_ANSWERS[i].expected, sizeof block.word) == 0, "vector %zu gives %08x ...", i, block.word[0]);
+        CHECK(memcmp(block.word, KNOWN_ANSWERS[i].expected, sizeof block.word) == 0, "vector %zu gives %08x ...", i,
+              block.word[0]);
     }
 }
 
@@ -87,7 +92,8 @@ static void test_a_mask_does_not_depend_on_padding_or_threads(void)
         drop_ones(lengths, threads, d, 2, other);
         for (int t = 0; t < STEPS; t++) {
             for (int b = 0; b < BATCH; b++) {
-                if (t < lengths[b]) CHECK(same_bits(whole[t][b], other[t][b], WIDTH), "step %d of %d, %d threads", t, b, threads);
+                if (t < lengths[b])
+                    CHECK(same_bits(whole[t][b], other[t][b], WIDTH), "step %d of %d, %d threads", t, b, threads);
             }
         }
     }

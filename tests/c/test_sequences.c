@@ -45,7 +45,8 @@ static void check_ranks(const drawn *d)
         CHECK(s->lengths[rank] == d->lengths[b], "rank %lld has another length", (long long)rank);
         if (rank == 0) continue;
         const int64_t longer = s->lengths[rank - 1];
-        CHECK(longer > s->lengths[rank] || (longer == s->lengths[rank] && s->order[rank - 1] < b), "rank %lld", (long long)rank);
+        CHECK(longer > s->lengths[rank] || (longer == s->lengths[rank] && s->order[rank - 1] < b), "rank %lld",
+              (long long)rank);
     }
 }
 
@@ -57,8 +58,8 @@ static void check_rows(const drawn *d)
     for (int64_t t = 0; t < s->steps; t++) {
         int64_t running = 0;
         for (int64_t b = 0; b < s->batch; b++) running += d->lengths[b] > t;
-        CHECK(cylstm_active(s, t) == running, "%lld of %lld run at %lld", (long long)cylstm_active(s, t), (long long)running,
-              (long long)t);
+        CHECK(cylstm_active(s, t) == running, "%lld of %lld run at %lld", (long long)cylstm_active(s, t),
+              (long long)running, (long long)t);
         if (running > 0) {
             longest = t + 1;
             CHECK(s->offsets[t] == row && s->lengths[running - 1] > t, "step %lld", (long long)t);
@@ -76,14 +77,17 @@ static void check_chunks(const sequences *s, int64_t max_rows, int backward)
     const int64_t bound = cylstm_max_chunk_rows(s->steps, s->batch, max_rows);
     while (cylstm_next_chunk(s, max_rows, backward, before, &at)) {
         const int64_t rows = cylstm_chunk_rows(s, &at);
-        CHECK(at.begin < at.end && (backward ? at.end : at.begin) == next, "%lld to %lld", (long long)at.begin, (long long)at.end);
-        CHECK(rows <= max_rows || at.end - at.begin == 1, "%lld rows of at most %lld", (long long)rows, (long long)max_rows);
+        CHECK(at.begin < at.end && (backward ? at.end : at.begin) == next, "%lld to %lld", (long long)at.begin,
+              (long long)at.end);
+        CHECK(rows <= max_rows || at.end - at.begin == 1, "%lld rows of at most %lld", (long long)rows,
+              (long long)max_rows);
         CHECK(rows <= bound, "%lld rows in buffers of %lld", (long long)rows, (long long)bound);
         next = backward ? at.begin : at.end;
         previous = at;
         before = &previous;
     }
-    CHECK(next == (backward ? 0 : s->longest), "the chunks end at %lld of %lld", (long long)next, (long long)s->longest);
+    CHECK(next == (backward ? 0 : s->longest), "the chunks end at %lld of %lld", (long long)next,
+          (long long)s->longest);
 }
 
 /* Where this says so, the network takes row t * B + b of the caller for row (t, rank). */

@@ -10,7 +10,8 @@
 
 static void check_close(double ours, double exact, double scale, const char *what, int64_t at)
 {
-    CHECK(fabs(ours - exact) <= 4e-7 * scale + 1e-6 * fabs(exact), "%s at %lld: %.9g, not %.9g", what, (long long)at, ours, exact);
+    CHECK(fabs(ours - exact) <= 4e-7 * scale + 1e-6 * fabs(exact), "%s at %lld: %.9g, not %.9g", what, (long long)at,
+          ours, exact);
 }
 
 /* ---- losses ---- */
@@ -85,8 +86,17 @@ static void test_loss(loss_kind kind, const kernels *isa, int64_t count, int64_t
     double *row_losses = allocate((size_t)count * sizeof(double)), mean = 0.0;
     for (int threads = 1; threads <= 3; threads++) {
         loss_call call = {
-            .kind = kind, .kernels = isa, .threads = threads, .rows = count, .outputs = outputs, .scores = r.scores,
-            .classes = r.classes, .values = r.values, .mask = r.mask, .dscores = threads == 1 ? first : dscores, .row_losses = row_losses,
+            .kind = kind,
+            .kernels = isa,
+            .threads = threads,
+            .rows = count,
+            .outputs = outputs,
+            .scores = r.scores,
+            .classes = r.classes,
+            .values = r.values,
+            .mask = r.mask,
+            .dscores = threads == 1 ? first : dscores,
+            .row_losses = row_losses,
         };
         const double now = cylstm_loss(&call);
         if (threads > 1) CHECK(now == mean && same_bits(first, dscores, count * outputs), "%d threads", threads);
@@ -113,8 +123,16 @@ static void test_a_loss_of_no_rows_is_zero(void)
     double row_loss;
     const uint8_t mask = 0;
     const int64_t class = -1;
-    loss_call call = {.kind = LOSS_CROSS_ENTROPY, .kernels = cylstm_kernels_best(), .threads = 1, .rows = 1, .outputs = 1,
-                      .scores = &score, .classes = &class, .mask = &mask, .dscores = &ds, .row_losses = &row_loss};
+    loss_call call = {.kind = LOSS_CROSS_ENTROPY,
+                      .kernels = cylstm_kernels_best(),
+                      .threads = 1,
+                      .rows = 1,
+                      .outputs = 1,
+                      .scores = &score,
+                      .classes = &class,
+                      .mask = &mask,
+                      .dscores = &ds,
+                      .row_losses = &row_loss};
     const double loss = cylstm_loss(&call);
     CHECK(loss == 0.0 && ds == 0.0f, "%g, %g", loss, ds);
 }
@@ -148,7 +166,8 @@ static double expected_adam(const optimizer_step *s, double p, double g, double 
     slots[0] = s->beta1 * slots[0] + (1.0 - s->beta1) * g;
     slots[1] = s->beta2 * slots[1] + (1.0 - s->beta2) * g * g;
     if (s->decoupled) p -= s->learning_rate * s->weight_decay * p;
-    const double m = slots[0] / (1.0 - pow(s->beta1, (double)s->step)), v = slots[1] / (1.0 - pow(s->beta2, (double)s->step));
+    const double m = slots[0] / (1.0 - pow(s->beta1, (double)s->step)),
+                 v = slots[1] / (1.0 - pow(s->beta2, (double)s->step));
     return p - s->learning_rate * m / (sqrt(v) + s->eps);
 }
 
@@ -180,8 +199,14 @@ static void check_optimizer(optimizer_step s, update *run, expected_update *expe
 /* On up to three threads: the larger count is shared out, the smaller one is not worth it. */
 static void test_optimizers(int64_t count, int threads)
 {
-    const optimizer_step plain = {.threads = threads, .count = count, .grad_scale = 0.7, .learning_rate = 0.01, .alpha = 0.95,
-                                  .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
+    const optimizer_step plain = {.threads = threads,
+                                  .count = count,
+                                  .grad_scale = 0.7,
+                                  .learning_rate = 0.01,
+                                  .alpha = 0.95,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.99,
+                                  .eps = 1e-8};
     for (int variant = 0; variant < 8; variant++) {
         optimizer_step s = plain;
         s.weight_decay = variant & 1 ? 0.1 : 0.0;

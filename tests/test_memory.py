@@ -1,0 +1,294 @@
+"""Memory: what a tape takes and gives back, that nothing grows, and sizes that cannot be."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tracemalloc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_threads import at_once
+
+import cylstm
+from cylstm import _core
+
+STATM = Path("/proc/self/statm")
+TERABYTE = 2**40
+BEYOND_ADDRESSES = 2**50  # floats: more than a 64-bit processor of today can address
+
+
+def make_input(steps: int, batch: int, width: int = 7) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(steps, batch, width)).astype(np.float32)
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Python's allocations, and the core's, which go through Python, are counted meanwhile."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
+def allocated() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def resident() -> int:
+    """Bytes of memory that the process has."""
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- tapes ---------------------------------------------------------------------------------------
+
+NETWORKS = {
+    "LSTM": lambda: cylstm.LSTM(7, 33, 2, bidirectional=True, dropout=0.5, seed=1),
+    "RNN": lambda: cylstm.RNN(7, 65, seed=1),
+}
+
+
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("lengths", [None, [100, 0, 3, 50, 99]], ids=["full", "ragged"])
+def test_a_tape_says_how_much_it_holds(make, lengths):
+    layer, x = make(), make_input(100, 5)
+    layer.record(x, lengths=lengths)  # what a layer keeps for all calls is there from here on
+    with traced():
+        before = allocated()
+        tape = layer.record(x, lengths=lengths)[2]
+        assert tape.nbytes <= allocated() - before <= tape.nbytes + 4000
+
+
+def test_a_tape_of_short_sequences_is_smaller():
+    layer, x = NETWORKS["LSTM"](), make_input(100, 5)
+    full, short = (layer.record(x, lengths=5 * [n])[2].nbytes for n in (100, 20))
+    assert short < full / 4
+
+
+def test_a_tape_holds_little_more_than_what_backward_needs():
+    layer, x = cylstm.LSTM(64, 64, seed=1), make_input(100, 5, 64)
+    numbers = 100 * 5 * (64 + 64 + 4 * 64 + 64)  # x, h, the four gates and c
+    assert 4 * numbers <= layer.record(x)[2].nbytes < 4 * numbers * 1.05
+
+
+def test_a_tape_is_freed_when_it_is_dropped():
+    layer, x = NETWORKS["LSTM"](), make_input(100, 5)
+    y, _, tape = layer.record(x)
+    layer.backward(tape, y)
+    with traced():
+        before = allocated()
+        tape = layer.record(x)[2]
+        seen, size = weakref.ref(tape), tape.nbytes
+        assert allocated() - before >= size
+        del tape
+        assert seen() is None
+        assert allocated() - before < 4000
+
+
+def test_a_view_keeps_its_tape_and_nothing_else_does():
+    layer, x = NETWORKS["LSTM"](), make_input(100, 5)
+    layer.record(x)
+    with traced():
+        before = allocated()
+        tape = layer.record(x)[2]
+        size, view = tape.nbytes, tape.layers[0][0].forget_gate
+        expected = view.copy()
+        del tape
+        assert allocated() - before >= size
+        np.testing.assert_array_equal(view, expected)
+        del view, expected
+        assert allocated() - before < 4000
+
+
+# --- nothing grows -------------------------------------------------------------------------------
+
+
+def call_in_many_shapes(layers: list, rng: np.random.Generator, count: int) -> None:
+    """Inference, training, streaming and editing, with other sizes at every turn."""
+    for _ in range(count):
+        layer = layers[rng.integers(len(layers))]
+        x = make_input(rng.choice((1, 2, 17, 60)), rng.choice((1, 3, 12)))
+        lengths = rng.integers(0, len(x) + 1, size=x.shape[1]) if rng.integers(2) else None
+        y, state = layer(x, lengths=lengths)
+        y, state, tape = layer.record(x, state, lengths=lengths)
+        layer.backward(tape, y, state)
+        layer(x[:1], out=np.empty_like(y[:1]))
+        if not layer.bidirectional:
+            layer.stream(batch_size=x.shape[1]).step(x[0])
+        layer.load_state_dict(layer.state_dict())
+
+
+def test_thousands_of_calls_leave_nothing_behind():
+    layers, rng = [make() for make in NETWORKS.values()], np.random.default_rng(0)
+    with traced():
+        call_in_many_shapes(layers, rng, 300)  # layers keep memory for the largest so far
+        before = allocated()
+        call_in_many_shapes(layers, rng, 400)
+        assert allocated() - before < 100_000
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="this system does not say how much a process has")
+def test_thousands_of_calls_do_not_make_the_process_grow():
+    layers = [make() for make in NETWORKS.values()]
+    rng = np.random.default_rng(1)
+    call_in_many_shapes(layers, rng, 300)
+    before = resident()
+    call_in_many_shapes(layers, rng, 400)
+    assert resident() - before < 8_000_000
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="this system does not say how much a process has")
+def test_networks_that_are_dropped_do_not_make_the_process_grow():
+    def use_once() -> None:
+        layer, x = cylstm.LSTM(7, 128, seed=1), make_input(5, 2)
+        y, _, tape = layer.record(x)
+        layer.backward(tape, y)
+        layer.stream().step(x[0, :1])
+
+    for _ in range(20):
+        use_once()
+    before = resident()
+    for _ in range(200):  # 2 MB each
+        use_once()
+    assert resident() - before < 20_000_000
+
+
+def test_a_layer_keeps_no_more_memory_than_its_concurrent_calls_need():
+    layer, x = cylstm.LSTM(7, 64, seed=1), make_input(200, 8)
+    with traced():
+        before = allocated()
+        layer(x)
+        of_one = allocated() - before
+        for _ in range(30):
+            at_once(8 * [lambda: layer(x)])
+        assert allocated() - before < 8.5 * of_one
+
+
+# --- sizes that cannot be ------------------------------------------------------------------------
+
+
+def endless(steps: int, batch: int, width: int = 7) -> np.ndarray:
+    """Zeros of any shape, which take no memory."""
+    return np.broadcast_to(np.zeros(width, np.float32), (steps, batch, width))
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch"),
+    [(BEYOND_ADDRESSES, 1), (1, BEYOND_ADDRESSES), (2**31, 2**31), (2**55, 1)],
+)
+def test_more_steps_than_memory_can_hold(steps, batch):
+    network = cylstm.LSTM(7, 5, seed=1)._network
+    for call in (
+        lambda: network.forward(endless(steps, batch), None, None),
+        lambda: network.record(endless(steps, batch), None, None, 0),
+    ):
+        with pytest.raises((MemoryError, ValueError)):
+            call()
+    assert network.forward(endless(2, 3), None, None)[0].shape == (2, 3, 5)
+
+
+def test_a_pooled_result_is_small_but_its_call_is_not():
+    # The result takes a few bytes: what cannot be had is the memory the call works in.
+    model = cylstm.SequenceModel(
+        task="regression", input_size=7, hidden_size=5, output_size=1, pooling="last", seed=1
+    )
+    with pytest.raises(MemoryError, match="bytes"):
+        model._network.forward(endless(BEYOND_ADDRESSES, 1), None, None)
+    with pytest.raises(MemoryError, match="bytes"):
+        model._network.record(endless(2**55, 1), None, None, 0)
+
+
+def test_a_call_that_could_not_be_leaves_no_trace():
+    layer, x = NETWORKS["RNN"](), make_input(5, 2)
+    expected, _ = layer(x)
+    before = layer._network.version
+    with pytest.raises((MemoryError, ValueError)):
+        layer._network.record(endless(BEYOND_ADDRESSES, 1), None, None, 0)
+    np.testing.assert_array_equal(layer(x)[0], expected)
+    layer.load_state_dict(layer.state_dict())  # no call is thought to be running
+    assert layer._network.version == before + 1
+
+
+@pytest.mark.parametrize("batch_size", [BEYOND_ADDRESSES, 2**62])
+def test_more_streams_than_memory_can_hold(batch_size):
+    with pytest.raises((MemoryError, ValueError)):
+        cylstm.LSTM(7, 5, seed=1).stream(batch_size)
+    with pytest.raises((MemoryError, ValueError)):
+        cylstm.LSTM(7, 5, seed=1)._network.stream(batch_size)
+
+
+CONFIG = {
+    "input_size": 7,
+    "hidden_size": 5,
+    "num_layers": 1,
+    "bias": True,
+    "bidirectional": False,
+    "dropout": 0.0,
+    "vocab_size": 0,
+    "output_size": 0,
+    "pooling": None,
+}
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"hidden_size": 2**31 - 1},
+        {"hidden_size": 2**31 - 1, "input_size": 2**31 - 1},
+        {"hidden_size": 2**30, "num_layers": 2**30},
+        {"vocab_size": 2**31 - 1, "input_size": 2**31 - 1},
+        {"hidden_size": 2**31},
+        {"hidden_size": 2**62},
+        {"num_layers": 2**62},
+        {"output_size": 2**40},
+        {"input_size": 0},
+        {"hidden_size": -1},
+    ],
+    ids=str,
+)
+def test_networks_that_cannot_be(sizes):
+    with pytest.raises((MemoryError, ValueError)):
+        _core.Network("lstm", **(CONFIG | sizes))
+
+
+# --- out that is also an argument ----------------------------------------------------------------
+
+
+def test_out_must_not_be_what_is_read():
+    layer = cylstm.LSTM(5, 5, seed=1)
+    memory = np.zeros((8, 3, 5), np.float32)
+    state = (np.zeros((1, 3, 5), np.float32), np.zeros((1, 3, 5), np.float32))
+    for out, arguments in [
+        (memory, (memory,)),
+        (memory[1:], (memory[:-1],)),
+        (memory[::-1], (memory,)),
+        (state[1], (memory[:1], state)),
+    ]:
+        before = [array.copy() for array in (memory, *state)]
+        with pytest.raises(ValueError, match="out"):
+            layer(*arguments, out=out)
+        for array, value in zip((memory, *state), before, strict=True):
+            np.testing.assert_array_equal(array, value)
+
+
+def test_out_may_lie_beside_what_is_read():
+    layer = cylstm.LSTM(5, 5, seed=1)
+    memory = np.ones((8, 3, 5), np.float32)
+    expected, _ = layer(memory[:4])
+    y, _ = layer(memory[:4], out=memory[4:])
+    np.testing.assert_array_equal(memory[4:], expected)
+    assert y is not None and (memory[:4] == 1).all()
+
+
+def test_a_stream_s_out_must_not_be_its_input():
+    stream = cylstm.LSTM(5, 5, seed=1).stream(batch_size=2)
+    x = np.zeros((2, 5), np.float32)
+    with pytest.raises(ValueError, match="out"):
+        stream.step(x, out=x)

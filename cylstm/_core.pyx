@@ -374,6 +374,15 @@ cdef class Network:
             self.version += 1
             self.guard.leave(True)
 
+    @contextmanager
+    def reading(self):
+        """The parameters do not change meanwhile."""
+        self.guard.enter(False)
+        try:
+            yield
+        finally:
+            self.guard.leave(False)
+
     def set_input_scale(self, cnp.ndarray mean, cnp.ndarray std):
         """Numeric inputs enter as (x - mean) / std, float32 (I,) each; None: as they are."""
         cdef int64_t width = self.net.layout.config.input_size
@@ -422,8 +431,6 @@ cdef class Network:
         """Add the gradients of what `tape` recorded to grad_vector (None: the network's own) -> dx or None, dstate."""
         if tape.network is not self:
             raise ValueError("tape: recorded by another network")
-        if tape.version != self.version:
-            raise RuntimeError("tape: the weights have changed since it was recorded; record again")
         if grad_vector is None:
             grad_vector = self.grad_vector
         cdef _capi.layout *l = &self.net.layout
@@ -452,6 +459,8 @@ cdef class Network:
         _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
         self.guard.enter(False)
         try:
+            if tape.version != self.version:
+                raise RuntimeError("tape: the weights have changed since it was recorded; record again")
             self._pack(True)
             if _capi.cylstm_plan_wants_blas(l, rows, batch, True):
                 call.compute.blas = _hold_blas()
@@ -496,6 +505,7 @@ cdef class Call:
         if tokens:
             if x.dtype != np.int32:
                 raise ValueError(f"x: int32 tokens expected, not {x.dtype}")
+            self.x = x = x.copy()  # what has been checked is what is used, whoever writes into the caller's
             self.call.tokens.data = <const int32_t *> cnp.PyArray_DATA(x)
             self.call.tokens.step, self.call.tokens.row = STRIDE(x, 0), STRIDE(x, 1)
         else:
@@ -525,7 +535,7 @@ cdef class Call:
         self._place(&sequences, tape, &place)
         if self.call.tokens.data != NULL:
             self._check_tokens()
-        self._run_packed(tape is not None, reproducible)
+        self._run_packed(tape, reproducible)
         self.network._idle.append(memory)
         return y, final
 
@@ -547,12 +557,14 @@ cdef class Call:
                              f"is not in 0..{self.network.net.layout.config.vocab_size - 1}")
         return 0
 
-    cdef int _run_packed(self, bint recording, bint reproducible) except -1:
+    cdef int _run_packed(self, Tape tape, bint reproducible) except -1:
         self.network.guard.enter(False)
         try:
+            if tape is not None:
+                tape.version = self.network.version
             self.network._pack(False)
             if not reproducible and _capi.cylstm_plan_wants_blas(&self.network.net.layout, self.rows, self.batch,
-                                                                 recording):
+                                                                 tape is not None):
                 self.call.compute.blas = _hold_blas()
             try:
                 with nogil:
@@ -573,8 +585,7 @@ cdef class Tape:
     cdef Memory memory
 
     cdef int place(self, Call call, float dropout, uint64_t key) except -1:
-        self.network, self.version = call.network, call.network.version
-        self.steps, self.batch = call.steps, call.batch
+        self.network, self.steps, self.batch = call.network, call.steps, call.batch
         self.memory = Memory()
         memset(&self.t, 0, sizeof(self.t))
         self.t.dropout.probability, self.t.dropout.key = dropout, key
@@ -631,7 +642,7 @@ cdef class Stream:
     cdef _capi.sequences sequences
     cdef Memory memory
     cdef tuple _state
-    cdef cnp.ndarray _carried
+    cdef cnp.ndarray _carried, _tokens
     cdef bint _busy
 
     def __cinit__(self, Network network, int64_t batch_size):
@@ -649,6 +660,9 @@ cdef class Stream:
         if l.config.pooling in (_capi.CYLSTM_POOL_MEAN, _capi.CYLSTM_POOL_MAX):
             self._carried = np.zeros((batch_size, l.width + 1), np.float32)
             self.call.carried = FLOATS(self._carried)
+        if l.config.vocab_size > 0:
+            self._tokens = np.zeros(batch_size, np.int32)
+            self.call.tokens.data, self.call.tokens.row = <const int32_t *> cnp.PyArray_DATA(self._tokens), 1
         self.call.plan = _capi.cylstm_plan(l, batch_size, batch_size, _capi.cylstm_thread_budget())
         self.memory = Memory()
         cdef arena place = arena(NULL, 0)
@@ -685,11 +699,10 @@ cdef class Stream:
             return 0
         if x_t.dtype != np.int32 or (<object> x_t).shape != (self.batch,):
             raise ValueError(f"x_t: int32 tokens of shape ({self.batch},) expected")
-        self.call.tokens.data = <const int32_t *> cnp.PyArray_DATA(x_t)
-        self.call.tokens.row = STRIDE(x_t, 0)
+        self._tokens[:] = x_t  # what is checked is what is used
         cdef int64_t step, sequence
         if _capi.cylstm_find_bad_token(&self.network.net, &self.sequences, &self.call.tokens, &step, &sequence):
-            raise ValueError(f"x_t: token {x_t[sequence]} of sequence {sequence} "
+            raise ValueError(f"x_t: token {self._tokens[sequence]} of sequence {sequence} "
                              f"is not in 0..{self.network.net.layout.config.vocab_size - 1}")
         return 0
 

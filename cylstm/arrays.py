@@ -50,7 +50,7 @@ def as_flag(value: Any, name: str) -> bool:
 
 def as_choice(value: Any, name: str, choices: Iterable[Any]) -> Any:
     choices = tuple(choices)
-    if value not in choices:
+    if not isinstance(value, str | None) or value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
     return value
@@ -90,6 +90,8 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
+    except (TypeError, RuntimeError) as error:  # as of a tensor that NumPy cannot read
+        raise TypeError(f"{name}: expected an array of numbers ({error})") from None
 
 
 def as_float32(value: Any, name: str) -> Float32:

@@ -105,13 +105,11 @@ def decode(data: bytes) -> Contents:
     return Contents(network, python, tensors)
 
 
-def save(path: str | os.PathLike[str], contents: Contents) -> None:
-    write_file(path, encode(contents))
-
-
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Put data at path whole or not at all: what was there stays until the last byte is on disk."""
-    target = os.path.realpath(path)
+    target = os.fsdecode(os.path.realpath(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise ValueError(f"path: expected a file, or none yet, got {target!r}, which is neither")
     draft = os.path.join(os.path.dirname(target), f".cylstm-{secrets.token_hex(8)}.tmp")
     try:
         with open(draft, "xb") as file:

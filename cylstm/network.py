@@ -292,7 +292,8 @@ class Network:
 
     def state_dict(self) -> dict[str, Float32]:
         """Copies of the parameters by name, in PyTorch's order."""
-        return {name: array.copy() for name, array in self.parameters.items()}
+        with self._network.reading():
+            return {name: array.copy() for name, array in self.parameters.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Set all parameters.
@@ -376,7 +377,7 @@ class Network:
             Where to. What is there is replaced once the new file is whole, and stays as it is
             where anything fails.
         """
-        formats.save(path, self._contents())
+        formats.write_file(path, self._to_bytes())
 
     def clone(self) -> Self:
         """An independent copy, as `copy.copy`, `copy.deepcopy` and pickling make it too.
@@ -389,7 +390,8 @@ class Network:
         return self._from_bytes, (self._to_bytes(),)
 
     def _to_bytes(self) -> bytes:
-        return formats.encode(self._contents())
+        with self._network.reading():
+            return formats.encode(self._contents())
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> Self:

@@ -136,6 +136,8 @@ class Optimizer:
             setting = getattr(self, name)
             limit = 1.0 if name in _BELOW_ONE else math.inf
             for value in setting if isinstance(setting, tuple | list) else (setting,):
+                if not isinstance(value, int | float | np.number):
+                    raise TypeError(f"{name}: expected a number, got {value!r}")
                 if not 0.0 <= value < limit:
                     expected = "finite and at least 0" if limit > 1.0 else "in [0, 1)"
                     raise ValueError(f"{name}: expected a number {expected}, got {value}")
@@ -299,6 +301,8 @@ def get_optimizer(optimizer: str | Optimizer, learning_rate: float | None = None
         if learning_rate is not None:
             raise ValueError("learning_rate: expected None beside an optimizer that has its own")
         return optimizer
+    if not isinstance(optimizer, str):
+        raise TypeError(f"optimizer: expected a name or an Optimizer, got {optimizer!r}")
     if optimizer not in _BY_NAME:
         raise ValueError(f"optimizer: expected one of {', '.join(_BY_NAME)}, got {optimizer!r}")
     kind, default = _BY_NAME[optimizer]

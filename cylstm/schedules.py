@@ -111,6 +111,8 @@ def get_schedule(schedule: str | Schedule) -> Schedule:
     Cosine(floor=0.0)
     """
     if not isinstance(schedule, str):
+        if not callable(getattr(schedule, "factor", None)):
+            raise TypeError(f"schedule: expected a name or a Schedule, got {schedule!r}")
         return schedule
     if schedule not in _BY_NAME:
         raise ValueError(f"schedule: expected one of {', '.join(_BY_NAME)}, got {schedule!r}")

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -84,6 +85,8 @@ class Plan:
         for name in ("bptt_steps", "patience"):
             if getattr(self, name) is not None:
                 as_size(getattr(self, name), name)
+        if self.clip_norm is not None and not isinstance(self.clip_norm, Real):
+            raise TypeError(f"clip_norm: expected a number, or None, got {self.clip_norm!r}")
         if self.clip_norm is not None and not self.clip_norm > 0.0:
             raise ValueError(f"clip_norm: expected a number above 0, or None, got {self.clip_norm}")
 

@@ -5,7 +5,10 @@ Damaged files are in test_formats.py, training data in test_training.py, tables 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -462,3 +465,56 @@ def test_models(case):
 def test_a_bidirectional_model_cannot_stream():
     with pytest.raises(ValueError, match="stream: expected a network of one direction"):
         model(bidirectional=True).stream()
+
+
+# --- what is no number, no name, no file ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("schedule", 3),
+        ("optimizer", ["adam"]),
+        ("learning_rate", "fast"),
+        ("clip_norm", "none"),
+    ],
+)
+def test_fit_names_the_option_that_is_of_the_wrong_type(option, value):
+    model = cylstm.SequenceModel(
+        task="regression", input_size=1, hidden_size=2, pooling="last", output_size=1
+    )
+    x, y = np.ones((4, 8, 1)), np.arange(8.0)
+    with pytest.raises(TypeError, match=f"^{option}: expected"):
+        model.fit(x, y, **{option: value})
+    assert model.input_scale is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_saving_does_not_replace_what_is_no_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="path: expected a file"):
+        cylstm.LSTM(2, 2).save(pipe)
+    assert pipe.is_fifo()
+
+
+def test_tokens_that_change_after_they_were_checked_do_no_harm():
+    model = cylstm.SequenceModel(
+        task="language", vocab_size=3, embedding_size=64, hidden_size=4, output_size=3
+    )
+    x, done = np.zeros((2000, 20), np.int32), threading.Event()
+
+    def overwrite() -> None:
+        while not done.is_set():
+            x[:] = 2**31 - 1
+            x[:] = 0
+
+    thread = threading.Thread(target=overwrite)
+    thread.start()
+    try:
+        for _ in range(40):
+            with contextlib.suppress(ValueError):
+                model(x)
+    finally:
+        done.set()
+        thread.join()

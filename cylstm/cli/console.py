@@ -61,6 +61,8 @@ def check_output(path: str, *inputs: str) -> None:
         raise ValueError(f"{path}: cannot write the output, it is an input")
     if target.is_dir():
         raise ValueError(f"{path}: cannot write the output, it is a directory")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path}: cannot write the output, it is not a regular file")
     if not folder.is_dir():
         raise ValueError(f"{path}: cannot write the output, there is no directory {str(folder)!r}")
     if not os.access(folder, os.W_OK):

@@ -40,7 +40,7 @@ def line(row: Row, names: list[str]) -> str:
     rate = f"{row.cell.flops(row.work) / ours.median / 1e9:.1f}" if ours else "-"
     ratio = f"{row.ratio:.2f}" if row.ratio else "-"
     share = f"{row.share_of_bound:.0%}" if ours else "-"
-    bound = f"{row.microseconds(row.bound):.4g}"
+    bound = number(row.microseconds(row.bound))
     return f"{row.cell.name:34}{columns}{rate:>10}{ratio:>8}{bound:>9}{share:>10}"
 
 
@@ -49,7 +49,12 @@ def entry(row: Row, name: str) -> str:
     if name not in row.timings:
         return row.notes[name].partition(":")[0] + " "
     star = "*" if name == row.best_peer else " "
-    return f"{row.microseconds(row.timings[name].median):.4g}{star}"
+    return f"{number(row.microseconds(row.timings[name].median))}{star}"
+
+
+def number(value: float) -> str:
+    """Four digits, or as many as there are before the point."""
+    return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
 
 
 def complaints(notes: Mapping[str, str]) -> list[str]:

@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 
-def pad(sequences: Sequence[Array], dtype: DTypeLike = None) -> tuple[Array, Indices]:
+def pad(sequences: Sequence[Array], dtype: DTypeLike | None = None) -> tuple[Array, Indices]:
     """Put sequences side by side, with zeros after the end of the shorter ones.
 
     Parameters

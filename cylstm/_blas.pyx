@@ -93,12 +93,14 @@ class _Hold:
         self.reset()
 
     def reset(self):
-        self._lock = threading.Lock()
-        self._count = 0
+        self._changed = threading.Condition()
+        self._count = self._forks = 0
         self._before = []
 
     def hold(self):
-        with self._lock:
+        with self._changed:
+            while self._forks:
+                self._changed.wait()
             if self._count == 0:
                 self._before = [library.num_threads for library in self.libraries]
                 try:
@@ -110,22 +112,31 @@ class _Hold:
             self._count += 1
 
     def release(self):
-        _to_the_end(self._lock.acquire)
+        _to_the_end(self._changed.acquire)
         try:
             self._count -= 1
             if self._count == 0:
                 self._restore()
+                self._changed.notify_all()
         finally:
-            self._lock.release()
+            self._changed.release()
 
     def _restore(self):
         for library, threads in zip(self.libraries, self._before):
             _to_the_end(_set_threads, library, threads)
-        self._before = []  # last, so that a child forked meanwhile knows what to put back
+        self._before = []
 
-    def after_fork(self):
-        self._restore()
-        self.reset()
+    def before_fork(self):
+        """Wait until no call is inside: what it has locked in BLAS would stay locked in the child."""
+        self._changed.acquire()
+        self._forks += 1
+        while self._count > 0:
+            self._changed.wait()
+
+    def after_fork_in_parent(self):
+        self._forks -= 1
+        self._changed.notify_all()
+        self._changed.release()
 
 
 class _Holder(threading.local):
@@ -151,7 +162,11 @@ def _is_per_thread(library):
 def _make_holder(libraries):
     shared = _Hold([library for library in libraries if not _is_per_thread(library)])
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=shared.after_fork)
+        os.register_at_fork(
+            before=shared.before_fork,
+            after_in_parent=shared.after_fork_in_parent,
+            after_in_child=shared.reset,
+        )
     holder = _Holder(libraries, shared)
     holder.hold()
     held = [library.num_threads == 1 for library in libraries]

@@ -4,7 +4,7 @@ enum {
     /* Below this many multiply-adds a second thread costs more (some 5 us to wake it) than it brings. */
     WORK_PER_THREAD = 1000000,
     /* Values whose copying, packing or update takes as long as waking a thread. */
-    VALUES_PER_THREAD = 50000,
+    VALUES_PER_THREAD = 200000,
     /* A sgemm tile: large enough that OpenBLAS's packing of its operands pays, small enough to share out. */
     TILE_ROWS_TARGET = 256,
     TILE_COLUMNS_TARGET = 256,

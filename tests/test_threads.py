@@ -277,12 +277,14 @@ def test_fork_while_other_threads_call_and_edit():
 # --- many callers --------------------------------------------------------------------------------
 
 
-def test_eight_threads_call_a_new_layer_at_once():
-    x = make_input(20)
-    layer = make_layer()
+@pytest.mark.parametrize(
+    "make", [make_layer, lambda: cylstm.LSTM(48, 8, 30, seed=1)], ids=["wide", "deep"]
+)
+def test_eight_threads_call_a_new_layer_at_once(make):
+    layer, x = make(), make_input(5)
     expected = infer(layer, x), learn(layer, x)
     for _ in range(20):
-        layer = make_layer()  # its weights are packed by whoever comes first
+        layer = make()  # its weights are packed by whoever comes first
         found = at_once(4 * [lambda new=layer: infer(new, x), lambda new=layer: learn(new, x)])
         assert found == 4 * list(expected)
 

@@ -73,16 +73,17 @@ def _set_threads(library, threads):
 
 
 def _to_the_end(action, *args):
-    """Do what must not be left half done, over again where Ctrl-C interrupts it; the interrupt comes afterwards."""
+    """Do what must not be left half done, over again where Ctrl-C interrupts it. Returns the interrupt, or None.
+
+    A Ctrl-C of during a call is raised by the first Python function after it, which is one of those below.
+    """
     interrupt = None
     while True:
         try:
             action(*args)
-            break
+            return interrupt
         except KeyboardInterrupt as caught:
             interrupt = caught
-    if interrupt is not None:
-        raise interrupt
 
 
 class _Hold:
@@ -93,12 +94,13 @@ class _Hold:
         self.reset()
 
     def reset(self):
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # in C: Ctrl-C comes before it is taken or after it is let go
+        self._changed = threading.Condition(self._lock)
         self._count = self._forks = 0
         self._before = []
 
     def hold(self):
-        with self._changed:
+        with self._lock:
             while self._forks:
                 self._changed.wait()
             if self._count == 0:
@@ -107,36 +109,35 @@ class _Hold:
                     for library in self.libraries:
                         _set_threads(library, 1)
                 except BaseException:
-                    self._restore()
+                    _to_the_end(self._put_back)
                     raise
             self._count += 1
 
     def release(self):
-        _to_the_end(self._changed.acquire)
-        try:
-            self._count -= 1
-            if self._count == 0:
-                self._restore()
-                self._changed.notify_all()
-        finally:
-            self._changed.release()
+        interrupt = _to_the_end(self._lock.acquire)
+        self._count -= 1
+        if self._count == 0:
+            interrupt = _to_the_end(self._put_back) or interrupt
+        self._lock.release()
+        if interrupt is not None:
+            raise interrupt
 
-    def _restore(self):
+    def _put_back(self):
         for library, threads in zip(self.libraries, self._before):
-            _to_the_end(_set_threads, library, threads)
-        self._before = []
+            _set_threads(library, threads)
+        self._changed.notify_all()
 
     def before_fork(self):
         """Wait until no call is inside: what it has locked in BLAS would stay locked in the child."""
-        self._changed.acquire()
+        self._lock.acquire()
         self._forks += 1
         while self._count > 0:
             self._changed.wait()
 
     def after_fork_in_parent(self):
         self._forks -= 1
-        self._changed.notify_all()
-        self._changed.release()
+        _to_the_end(self._changed.notify_all)
+        self._lock.release()
 
 
 class _Holder(threading.local):

@@ -147,6 +147,7 @@ cdef cnp.ndarray _array(object owner, float *data, int64_t rows, int64_t columns
 cdef class Guard:
     """Many calls may read the weights at once, or one may change them."""
 
+    cdef object lock  # of `changed`: in C, so that Ctrl-C comes before it is taken or after it is let go
     cdef object changed  # condition: notified when a reader or the writer leaves and somebody waits
     cdef object packing  # lock: the packed copies of a new version are made by one reader
     cdef cython.pymutex mutex
@@ -160,7 +161,8 @@ cdef class Guard:
         self.generation = _capi.cylstm_fork_generation()
         self.readers = self.waiting = self.waiting_writers = 0
         self.writer = None
-        self.changed = threading.Condition()
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
         self.packing = threading.Lock()
         return 0
 
@@ -185,7 +187,7 @@ cdef class Guard:
     cdef int enter(self, bint to_write) except -1:
         if self.try_enter(to_write):
             return 0
-        with self.changed:
+        with self.lock:
             self.waiting += 1
             self.waiting_writers += to_write
             try:
@@ -197,6 +199,20 @@ cdef class Guard:
                 self.changed.notify_all()
         return 0
 
+    cdef int wake(self) except -1:
+        """Notify those who wait, also where the Ctrl-C of during a call is raised by the first Python function: here."""
+        interrupt = None
+        while True:
+            try:
+                with self.lock:
+                    self.changed.notify_all()
+                break
+            except KeyboardInterrupt as caught:
+                interrupt = caught
+        if interrupt is not None:
+            raise interrupt
+        return 0
+
     cdef int leave(self, bint to_write) except -1:
         with self.mutex:
             if to_write:
@@ -204,8 +220,7 @@ cdef class Guard:
             else:
                 self.readers -= 1
         if self.waiting > 0:
-            with self.changed:
-                self.changed.notify_all()
+            self.wake()
         return 0
 
 
@@ -361,10 +376,10 @@ cdef class Network:
     @contextmanager
     def editing(self):
         """The parameters, writable; a new version of the weights on leaving, the old ones after an exception."""
+        before, writable = np.empty_like(self._vector), self._vector.view()
         self.guard.enter(True)
-        before = self._vector.copy()
-        writable = self._vector.view()
         try:
+            before[:] = self._vector
             yield writable
         except BaseException:
             self._vector[:] = before

@@ -206,7 +206,7 @@ static void test_by_kernels(const kernels *isa)
     }
 }
 
-/* Large enough for sgemm: with gates that need padding and with gates that do not, with several tiles, and as a head. */
+/* Large enough for sgemm: gates that need padding and gates that do not, several tiles, and a head. */
 static void test_by_sgemm(const kernels *isa)
 {
     const struct {

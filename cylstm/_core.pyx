@@ -200,7 +200,7 @@ cdef class Guard:
         return 0
 
     cdef int wake(self) except -1:
-        """Notify those who wait, also where the Ctrl-C of during a call is raised by the first Python function: here."""
+        """Notify those who wait, also where the Ctrl-C of a call is raised by the first Python function, here."""
         interrupt = None
         while True:
             try:

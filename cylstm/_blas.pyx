@@ -9,6 +9,7 @@ every SciPy whose signature is understood here, not only with the one it was bui
 
 import os
 import re
+import sys
 import threading
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
@@ -177,6 +178,8 @@ def _make_holder(libraries):
     return holder
 
 
+if sys.byteorder != "little":
+    raise ImportError("sgemm's integers are passed in a way that needs a little-endian machine")
 _libraries = _scipy_libraries()
 _holder = _make_holder(_libraries)
 _fortran_sgemm = _find_sgemm()

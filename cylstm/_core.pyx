@@ -404,11 +404,11 @@ cdef class Network:
         for array in (mean, std):
             if array is not None and (array.dtype != np.float32 or (<object> array).shape != (width,)):
                 raise ValueError(f"input scale: float32 of shape ({width},) expected")
+        mean, std = None if mean is None else mean.copy(), None if std is None else std.copy()
         self.guard.enter(True)
-        self._mean = None if mean is None else mean.copy()
-        self._std = None if std is None else std.copy()
-        self.net.input_mean = NULL if mean is None else FLOATS(self._mean)
-        self.net.input_std = NULL if std is None else FLOATS(self._std)
+        self._mean, self._std = mean, std
+        self.net.input_mean = NULL if mean is None else FLOATS(mean)
+        self.net.input_std = NULL if std is None else FLOATS(std)
         self.guard.leave(True)
 
     cdef int _pack(self, bint backward) except -1:

@@ -8,10 +8,9 @@ before a batch is put together).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 LENGTH_JITTER = 0.1
 BLOCK_STEPS = 2**14
@@ -117,81 +116,6 @@ def split(
     held_out = min(max(round(count * fraction), 1), count - 1)
     order = np.arange(count) if rng is None else rng.permutation(count)
     return np.sort(order[:-held_out]), np.sort(order[-held_out:])
-
-
-class Windows(NamedTuple):
-    """Windows over time series, sorted by the row of their target; see :func:`windows`."""
-
-    x: list[Floats]
-    """M read-only views (window, I)."""
-    last: Indices
-    """(M,) the row that ends each window: the newest one that the model sees."""
-    target: Indices
-    """(M,) the row to predict: `horizon` rows after `last` in the same series."""
-
-
-def windows(
-    values: ArrayLike, window: int, horizon: int = 1, *, groups: ArrayLike | None = None
-) -> Windows:
-    """Cut every run of `window` rows out of one series, or of several in one table.
-
-    The inputs of a forecast are ``result.x``, its targets ``y[result.target]``, and the naive
-    forecast is ``y[result.last]``. As the windows are sorted by target row, cutting them at an
-    index splits them in time.
-
-    Parameters
-    ----------
-    values : array (N, I)
-        Rows in time order.
-    window : int
-        Rows in each window, at least 1.
-    horizon : int
-        Rows from the end of the window to its target; 0 predicts the window's own last row.
-    groups : array (N,), optional
-        Names the series of each row. The series may be interleaved; no window spans two of them,
-        and one too short for a window gives none.
-
-    Returns
-    -------
-    Windows
-
-    Raises
-    ------
-    ValueError
-        When not a single window fits.
-
-    Examples
-    --------
-    >>> result = windows(np.arange(5)[:, None], window=3, horizon=1)
-    >>> [x.ravel().tolist() for x in result.x], result.target.tolist()
-    ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [3, 4])
-    """
-    table = np.asarray(values, np.float32)
-    if table.ndim != 2:
-        raise ValueError(f"values: expected shape (N, I), got {table.shape}")
-    if window < 1 or horizon < 0:
-        raise ValueError(f"window, horizon: expected at least 1 and 0, got {window} and {horizon}")
-    codes = np.zeros(len(table), np.int64) if groups is None else _codes(groups, len(table))
-    order = np.argsort(codes, kind="stable")
-    table, codes = table[order], codes[order]
-    table.flags.writeable = False
-    starts = np.arange(max(len(table) - window - horizon + 1, 0))
-    starts = starts[codes[starts] == codes[starts + window + horizon - 1]]
-    if not len(starts):
-        needed = window + horizon
-        raise ValueError(f"values: expected a series of {needed} rows, got only shorter ones")
-    target = order[starts + window + horizon - 1]
-    by_time = np.argsort(target, kind="stable")
-    starts = starts[by_time]
-    views = [table[start : start + window] for start in starts]
-    return Windows(views, order[starts + window - 1], target[by_time])
-
-
-def _codes(groups: ArrayLike, rows: int) -> Indices:
-    names = np.asarray(groups)
-    if names.shape != (rows,):
-        raise ValueError(f"groups: expected shape ({rows},), got {names.shape}")
-    return np.unique(names, return_inverse=True)[1]
 
 
 def streams(sequence: Array, count: int) -> Array:

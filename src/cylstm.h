@@ -20,9 +20,6 @@ typedef enum cylstm_status {
     CYLSTM_OK = 0,
     CYLSTM_INVALID_ARGUMENT, /* a value no network or call can have */
     CYLSTM_TOO_LARGE,        /* sizes whose product no memory can hold */
-    CYLSTM_OUT_OF_MEMORY,    /* the system refused memory */
-    CYLSTM_TOKEN_OUT_OF_RANGE,
-    CYLSTM_UNSUPPORTED, /* what this network cannot do, such as streaming in both directions */
 } cylstm_status;
 
 /* A short name such as "out of memory"; never NULL, never freed. */

@@ -9,9 +9,6 @@ const char *cylstm_status_name(cylstm_status status)
     case CYLSTM_OK: return "ok";
     case CYLSTM_INVALID_ARGUMENT: return "invalid argument";
     case CYLSTM_TOO_LARGE: return "too large";
-    case CYLSTM_OUT_OF_MEMORY: return "out of memory";
-    case CYLSTM_TOKEN_OUT_OF_RANGE: return "token out of range";
-    case CYLSTM_UNSUPPORTED: return "unsupported";
     }
     return "unknown status";
 }

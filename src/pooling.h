@@ -19,8 +19,8 @@ typedef struct pooling {
 /* hidden: packed rows, hidden_row apart */
 void cylstm_pool(const worker *w, const pooling *p, const float *hidden, int64_t hidden_row);
 
-/* dhidden (rows, D*H) = the gradient of each row; rows that pooling does not look at get zeros. dinitial: what goes to
- * h_0 of empty sequences under "last" is added there by the caller's order, NULL: not wanted. */
+/* dhidden (rows, D*H) = the gradient of each row; rows that pooling does not look at get zeros. An empty
+ * sequence under "last" has no row: its gradient goes to h_0, which is the caller's to see to. */
 void cylstm_pool_backward(const worker *w, const pooling *p, const float *dpooled, float *dhidden);
 
 #endif

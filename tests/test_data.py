@@ -114,43 +114,7 @@ def test_split_needs_two_items():
         data.split(1, 0.5)
 
 
-# --- windows and streams -------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.integers(1, 6), st.integers(0, 4))
-def test_windows_stay_in_their_series(groups, window, horizon):
-    groups = np.array(groups)
-    values = np.arange(len(groups), dtype=np.float32)[:, None]
-    expected = []
-    for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
-        expected += [
-            (rows[end - 1 + horizon], rows[end - 1], *rows[end - window : end])
-            for end in range(window, len(rows) - horizon + 1)
-        ]
-    if not expected:
-        with pytest.raises(ValueError, match="values: expected a series"):
-            data.windows(values, window, horizon, groups=groups)
-        return
-    found = data.windows(values, window, horizon, groups=groups)
-    rows = zip(found.target, found.last, found.x, strict=True)
-    assert [(target, last, *x.ravel()) for target, last, x in rows] == sorted(expected)
-
-
-def test_windows_are_views():
-    found = data.windows(np.zeros((50, 3)), 20, 5)
-    assert len(found.x) == 26
-    assert np.shares_memory(found.x[0], found.x[19])
-    assert not found.x[0].flags.writeable
-
-
-def test_windows_refuse_other_shapes():
-    with pytest.raises(ValueError, match=r"values: expected shape \(N, I\), got \(5,\)"):
-        data.windows(np.zeros(5), 2)
-    with pytest.raises(ValueError, match=r"groups: expected shape \(5,\), got \(4,\)"):
-        data.windows(np.zeros((5, 1)), 2, groups=np.zeros(4))
-    with pytest.raises(ValueError, match="expected at least 1 and 0, got 0 and 1"):
-        data.windows(np.zeros((5, 1)), 0)
+# --- streams ---------------------------------------------------------------------------------------
 
 
 def test_streams_follow_each_other():

@@ -7,6 +7,7 @@ has saved.
 
 from ._core import build_info
 from .history import History
+from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from .model import SequenceModel, load
 from .optim import SGD, Adam, AdamW, RMSprop
 from .recurrent import LSTM, RNN
@@ -31,8 +32,11 @@ __all__ = [
     "SequenceModel",
     "StepDecay",
     "__version__",
+    "binary_cross_entropy",
+    "cross_entropy",
     "get_num_threads",
     "load",
+    "mean_squared_error",
     "set_num_threads",
     "show_config",
 ]

@@ -57,13 +57,13 @@ def as_choice(value: Any, name: str, choices: Iterable[Any]) -> Any:
 
 
 def as_dropout(value: Any, name: str = "dropout") -> float:
-    """A probability: 0 <= value < 1, since dropping everything would train nothing."""
+    """A probability."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected a number, got {value!r}") from None
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"{name}: expected a probability of at least 0 and below 1, got {value!r}")
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name}: expected a probability in [0, 1], got {value!r}")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Which loss and which score a task has, and their means over batches."""
+"""The losses with their gradients; which loss and which score a task has, and their means."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .arrays import Float32
+from .arrays import Float32, as_array, as_float32
 from .dataset import Batch
 
 SCORE_NAMES = {
@@ -19,6 +19,93 @@ SCORE_NAMES = {
     "regression": "mse",
     "language": "bits_per_token",
 }
+
+
+# --- losses --------------------------------------------------------------------------------------
+
+
+def mean_squared_error(scores: Any, targets: Any, mask: Any = None) -> tuple[float, Float32]:
+    """Mean of (score - target)^2 over all elements, and its gradient by the scores.
+
+    Parameters
+    ----------
+    scores, targets : float array (..., O)
+    mask : bool array (...), optional
+        False where a row is padding: it does not count, and its gradient is zero. With none that
+        counts the loss is 0.
+
+    Returns
+    -------
+    loss : float
+    dscores : float32 array (..., O)
+        What `backward` takes as ``dy``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When shapes do not go together, or the arrays hold something else.
+
+    Examples
+    --------
+    >>> mean_squared_error([[1.0], [2.0]], [[0.0], [0.0]])
+    (2.5, array([[1.],
+           [2.]], dtype=float32))
+    """
+    return _loss("mse", scores, as_float32(targets, "targets"), mask)
+
+
+def cross_entropy(scores: Any, targets: Any, mask: Any = None) -> tuple[float, Float32]:
+    """Mean of -log softmax(scores)[target] over the rows, and its gradient by the scores.
+
+    Parameters
+    ----------
+    scores : float array (..., O)
+    targets : integer array (...)
+        Classes, 0 .. O-1.
+    mask, returns, raises
+        As in :func:`mean_squared_error`.
+
+    Examples
+    --------
+    >>> loss, dscores = cross_entropy([[0.0, 0.0]], [1])
+    >>> round(loss, 4), dscores
+    (0.6931, array([[ 0.5, -0.5]], dtype=float32))
+    """
+    classes = as_array(targets, "targets")
+    if classes.dtype.kind not in "iu":
+        raise TypeError(f"targets: expected integer classes, got dtype {classes.dtype}")
+    return _loss("cross_entropy", scores, classes, mask)
+
+
+def binary_cross_entropy(scores: Any, targets: Any, mask: Any = None) -> tuple[float, Float32]:
+    """Mean of -y log p - (1 - y) log(1 - p), p = sigmoid(score), and its gradient by the scores.
+
+    Parameters
+    ----------
+    scores : float array (..., O)
+        Before the sigmoid, as for torch.nn.BCEWithLogitsLoss.
+    targets : float array (..., O)
+        y, usually 0 or 1.
+    mask, returns, raises
+        As in :func:`mean_squared_error`.
+
+    Examples
+    --------
+    >>> loss, dscores = binary_cross_entropy([[0.0]], [[1.0]])
+    >>> round(loss, 4), dscores
+    (0.6931, array([[-0.5]], dtype=float32))
+    """
+    return _loss("binary_cross_entropy", scores, as_float32(targets, "targets"), mask)
+
+
+def _loss(kind: str, scores: Any, targets: NDArray[Any], mask: Any) -> tuple[float, Float32]:
+    rows = as_float32(scores, "scores")
+    if rows.ndim < 1:
+        raise ValueError(f"scores: expected shape (..., O), got {rows.shape}")
+    return _core.loss(kind, rows, targets, None if mask is None else as_array(mask, "mask"))
+
+
+# --- what training minimises and shows -----------------------------------------------------------
 
 
 @dataclass

@@ -77,6 +77,10 @@ class Optimizer:
             self._update(network, slots, scale)
         return norm
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle and copy without the network: the copy belongs to what it steps first."""
+        return self.__dict__ | {"_network": None}
+
     def state_dict(self) -> dict[str, Any]:
         """Copy all that the next step depends on.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -18,8 +19,6 @@ HIDDEN_SIZES = (1, 3, 17, 129)
 BATCH_SIZES = (1, 5)
 STEPS = (1, 2, 31)
 
-# By this seed no gradient of the grid is a sum that happens to cancel out: of what is left of such
-# a sum, with H = 1 especially, float32 knows no four digits, in PyTorch or here.
 SEED = 5
 
 
@@ -88,9 +87,18 @@ class Problem:
     dlast: tuple[np.ndarray, ...]
     lengths: np.ndarray | None
 
+    def in_double(self) -> Problem:
+        def double(arrays):
+            return tuple(array.astype(np.float64) for array in arrays)
 
-def draw_problem(options: Options, hidden: int, batch: int, steps: int) -> Problem:
-    rng = np.random.default_rng((SEED, hidden, batch, steps))
+        (x, dy), state, dlast = double((self.x, self.dy)), double(self.state), double(self.dlast)
+        return Problem(x, state, dy, dlast, self.lengths)
+
+
+def draw_problem(
+    options: Options, hidden: int, batch: int, steps: int, seed: int = SEED
+) -> Problem:
+    rng = np.random.default_rng((seed, hidden, batch, steps))
 
     def normal(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
@@ -185,25 +193,68 @@ def run_theirs(options: Options, layer, problem: Problem) -> dict[str, np.ndarra
     return {name: result.detach().numpy() for name, result in results.items()}
 
 
+def is_output(name: str) -> bool:
+    return name == "y" or name.startswith("last")
+
+
 def assert_same(ours: dict, theirs: dict, where: str) -> None:
     assert ours.keys() == theirs.keys()
     for name, expected in theirs.items():
-        is_output = name == "y" or name.startswith("last")
-        check = assert_outputs_close if is_output else assert_gradients_close
+        check = assert_outputs_close if is_output(name) else assert_gradients_close
         check(ours[name], expected, f"{name} at {where}")
 
 
+def ill_posed_gradients(options: Options, layer, problem: Problem) -> set[str]:
+    """Names of the gradients of which float32 cannot have four digits, by PyTorch in float64.
+
+    Such a gradient, often a single number where H = 1, is what is left of a sum that cancels out,
+    or depends on a relu that is undecided: a change of the inputs and weights by a few roundings,
+    which each step makes more of, changes its fifth digit.
+    """
+    rng, exact = np.random.default_rng(0), problem.in_double()
+
+    def blur(array: np.ndarray) -> np.ndarray:
+        return array * (1 + rng.choice([-1, 1], size=array.shape) * 2.0**-22)
+
+    def double() -> torch.nn.RNNBase:
+        twin = copy.deepcopy(layer).double()
+        twin.zero_grad()
+        return twin
+
+    results = run_theirs(options, double(), exact)
+    found: set[str] = set()
+    for _ in range(8):
+        blurred = double()
+        with torch.no_grad():
+            for parameter in blurred.parameters():
+                parameter.copy_(torch.from_numpy(blur(parameter.numpy())))
+        others = run_theirs(options, blurred, replace(exact, x=blur(exact.x)))
+        for name, result in results.items():
+            if not is_output(name):
+                change = np.max(np.abs(others[name] - result))
+                found |= {name} if change > 8e-6 * np.max(np.abs(result)) else set()
+    return found
+
+
+@pytest.mark.parametrize("seed", [5, pytest.param(6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("options", GRID, ids=str)
-def test_layer_equals_torch(options):
-    torch.manual_seed(SEED)
+def test_layer_equals_torch(options, seed):
+    torch.manual_seed(seed)
+    excused = []
     for hidden, batch, steps in options.sizes():
         theirs, ours = options.layers(7, hidden)
-        problem = draw_problem(options, hidden, batch, steps)
-        assert_same(
-            run_ours(options, ours, problem),
-            run_theirs(options, theirs, problem),
-            f"H {hidden}, B {batch}, T {steps}",
-        )
+        problem = draw_problem(options, hidden, batch, steps, seed)
+        found, expected = run_ours(options, ours, problem), run_theirs(options, theirs, problem)
+        where = f"H {hidden}, B {batch}, T {steps}"
+        try:
+            assert_same(found, expected, where)
+        except AssertionError:
+            ill_posed = ill_posed_gradients(options, theirs, problem)
+            excused.append(f"{sorted(ill_posed)} at {where}")
+            for name in ill_posed:
+                found[name] = expected[name]
+            assert_same(found, expected, where)
+    assert len(excused) <= 2, excused
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ SIZES = {
         lambda: token_model(vocab_size=10**9), "vocab_size: expected an integer in 1.."
     ),
     "batch": value_error(lambda: LSTM.stream(0), "batch_size: expected"),
-    "dropout 1": value_error(lambda: cylstm.LSTM(3, 4, dropout=1.0), "dropout: expected", "1.0"),
+    "dropout 1.5": value_error(lambda: cylstm.LSTM(3, 4, dropout=1.5), "dropout: expected", "1.5"),
     "dropout -1": value_error(lambda: cylstm.LSTM(3, 4, dropout=-0.1), "dropout: expected"),
     "dropout nan": value_error(lambda: cylstm.LSTM(3, 4, dropout=np.nan), "dropout: expected"),
     "dropout half": type_error(lambda: cylstm.LSTM(3, 4, dropout="half"), "dropout: expected"),

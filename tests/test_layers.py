@@ -485,6 +485,19 @@ def test_a_key_names_its_masks():
     assert_array_equal(layer.record(x, key=0)[0], cylstm.LSTM(3, 4, 2, seed=1).record(x)[0])
 
 
+def test_dropout_of_everything_leaves_what_a_zero_input_gives():
+    x = normal(5, 2, 3)
+    layer = cylstm.LSTM(3, 4, 2, dropout=1.0, seed=1)
+    y, _, tape = layer.record(x)
+    upper = cylstm.LSTM(4, 4)
+    names = [name for name in layer.state_dict() if name.endswith("_l1")]
+    upper.load_state_dict({name[:-1] + "0": layer.parameters[name] for name in names})
+    assert_array_equal(y, upper(np.zeros((5, 2, 4)))[0])
+    dx, _ = layer.backward(tape, y)
+    assert_array_equal(dx, 0.0)
+    assert_array_equal(layer.grads["weight_ih_l0"], 0.0)
+
+
 # --- streams -------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,8 @@
 """Optimisers against float64 formulas and torch.optim; schedules against closed forms."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -319,6 +321,20 @@ def test_optimisers_by_name(name, kind, rate):
     assert type(get_optimizer(name)) is kind
     assert get_optimizer(name).learning_rate == rate
     assert get_optimizer(name, 0.5).learning_rate == 0.5
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))])
+def test_a_copy_goes_on_where_the_optimiser_was(duplicate):
+    layer, twin = make_layer(), make_layer()
+    optimizer = cylstm.Adam()
+    run(optimizer, layer, gradients(flat(layer).size, 3))
+    twin.load_state_dict(layer.state_dict())
+    later = duplicate(optimizer)
+    more = gradients(flat(layer).size, 2)
+    run(optimizer, layer, more)
+    run(later, twin, more)
+    np.testing.assert_array_equal(flat(layer), flat(twin))
+    assert optimizer.state_dict()["step"] == 5
 
 
 # --- schedules -----------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Fail where tests were skipped that should have run.
 
-    python tools/check_report.py REPORT.xml
+    python tools/check_report.py REPORT.xml...
 
-REPORT.xml is what ``pytest --junitxml`` wrote. A test that skips itself because a package is absent
-looks like success; where everything is installed, as in .ci/run, it is a failure.
+Each REPORT.xml is what ``pytest --junitxml`` wrote. A test that skips itself because a package is
+absent looks like success; where everything is installed, as in .ci/run, it is a failure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
-from pathlib import Path
 
 #: Skips that are as they should be: patterns of "module::test: reason".
 ACCEPTED = (
@@ -25,18 +24,18 @@ ACCEPTED = (
 REQUIRED = ("test_against_torch", "test_training_against_torch", "test_real_data")
 
 
-def main(path: str) -> int:
-    """Print what is wrong with a report.
+def main(*paths: str) -> int:
+    """Print what is wrong with the reports.
 
     Returns
     -------
     int
         The exit status: 1 where something is.
     """
-    cases = list(ElementTree.parse(path).iter("testcase"))
+    cases = [case for path in paths for case in ElementTree.parse(path).iter("testcase")]
     complaints = [*unexpected_skips(cases), *idle_modules(cases)]
     for complaint in complaints:
-        print(f"{Path(path).name}: {complaint}", file=sys.stderr)
+        print(complaint, file=sys.stderr)
     return 1 if complaints else 0
 
 

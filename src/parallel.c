@@ -113,11 +113,11 @@ static int64_t cpu_clock(void)
 static _Atomic int64_t crowded_until;
 static atomic_int crowded_calls; /* in a row */
 
-/* A team met a member that was not let run, which costs milliseconds: do without teams for a while, 50 ms at first and
- * twice as long whenever the next team meets the same, up to 1.6 s. */
+/* A team met a member that was not let run, which costs milliseconds: do without teams for a while, 10 ms at first and
+ * twice as long whenever the next team meets the same, up to 1.3 s. */
 static void remember_crowd(void)
 {
-    enum { FIRST = 50000000, DOUBLINGS = 5 };
+    enum { FIRST = 10000000, DOUBLINGS = 7 };
     const int before = atomic_load(&crowded_calls);
     if (before < DOUBLINGS) atomic_store(&crowded_calls, before + 1);
     atomic_store(&crowded_until, wall_clock() + ((int64_t)FIRST << before));
@@ -193,62 +193,73 @@ static void wake_all(atomic_int *word)
 
 /* ---- barrier ---- */
 
+/* A member's last barrier, on a cache line of its own: one writes, the others read. */
+typedef struct arrival {
+    _Alignas(64) atomic_int phase;
+} arrival;
+
 struct team {
     int64_t start; /* when the call began */
-    _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_int phase; /* bumped when all have arrived; the word that sleepers watch */
     atomic_int sleepers;
-    atomic_int shrunk;
+    atomic_int shrunk_at; /* the barrier at which the team shrank to its first member; 0: it has not */
+    arrival arrivals[CYLSTM_MAX_TEAM];
 };
 
-/* Waits for the phase to end: spins for some 50 us, several steps' worth of waiting, then sleeps. */
-static void wait_for_phase(worker *w, int phase)
+static int has_arrived(const arrival *a, int phase)
+{
+    return atomic_load_explicit(&a->phase, memory_order_acquire) >= phase;
+}
+
+/* Spins for some 50 us, several steps' worth of waiting, then sleeps. */
+static void wait_for(worker *w, arrival *a, int phase)
 {
     enum { SPINS = 4000 };
-    team *t = w->team;
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&t->phase, memory_order_acquire) != phase) return;
+        if (has_arrived(a, phase)) return;
         pause_briefly();
     }
     const int64_t start = wall_clock();
-    atomic_fetch_add(&t->sleepers, 1);
-    while (atomic_load(&t->phase) == phase) sleep_while(&t->phase, phase);
-    atomic_fetch_sub(&t->sleepers, 1);
+    atomic_fetch_add(&w->team->sleepers, 1);
+    for (int seen = atomic_load(&a->phase); seen < phase; seen = atomic_load(&a->phase)) sleep_while(&a->phase, seen);
+    atomic_fetch_sub(&w->team->sleepers, 1);
     w->idle += wall_clock() - start;
 }
 
-/* Whether this thread has been kept from running for far longer than waking up takes: time that passed, less what it
- * computed, less what it slept waiting for others. */
+/* Whether this thread has been kept from running for far longer than waking up takes, and for a good part of the call: a
+ * long one loses a millisecond to the system now and then. Time that passed, less what it computed, less what it slept
+ * waiting for others. */
 static int was_descheduled(const worker *w)
 {
-    enum { TOO_LONG = 300000 };
-    return wall_clock() - w->team->start - (cpu_clock() - w->cpu_start) - w->idle > TOO_LONG;
+    enum { TOO_LONG = 300000, PART = 4 };
+    const int64_t passed = wall_clock() - w->team->start;
+    const int64_t lost = passed - (cpu_clock() - w->cpu_start) - w->idle;
+    return lost > TOO_LONG && lost > passed / PART;
 }
 
-/* The last to arrive while others sleep is the one they all wait for. If that is because it was not let run, there are
- * more threads than cores: decided here, before anyone goes on, so that all agree. */
-static void arrive(worker *w)
+/* Who arrives while others sleep is the one they wait for. If that is because it was not let run, there are more
+ * threads than cores: said before it counts as arrived, so that all who pass this barrier know. */
+static void arrive(worker *w, int phase)
 {
     team *t = w->team;
-    const int phase = atomic_load_explicit(&t->phase, memory_order_relaxed);
-    if (atomic_fetch_add(&t->arrived, 1) + 1 < w->size) {
-        wait_for_phase(w, phase);
-        return;
-    }
-    atomic_store(&t->arrived, 0);
+    arrival *mine = &t->arrivals[w->rank];
     if (atomic_load(&t->sleepers) > 0 && was_descheduled(w)) {
-        atomic_store(&t->shrunk, 1);
+        atomic_store(&t->shrunk_at, phase);
         remember_crowd();
     }
-    atomic_fetch_add(&t->phase, 1);
-    if (atomic_load(&t->sleepers) > 0) wake_all(&t->phase);
+    atomic_store(&mine->phase, phase);
+    if (atomic_load(&t->sleepers) > 0) wake_all(&mine->phase);
 }
 
 void cylstm_barrier(worker *w)
 {
     if (w->team == NULL) return;
-    arrive(w);
-    if (atomic_load_explicit(&w->team->shrunk, memory_order_relaxed)) {
+    const int phase = ++w->phase;
+    arrive(w, phase);
+    for (int i = 0; i < w->size; i++) {
+        if (!has_arrived(&w->team->arrivals[i], phase)) wait_for(w, &w->team->arrivals[i], phase);
+    }
+    const int shrunk_at = atomic_load_explicit(&w->team->shrunk_at, memory_order_relaxed);
+    if (shrunk_at != 0 && shrunk_at <= phase) { /* later: by one who is ahead, for the barrier that comes */
         /* The first thread has everything from here on; the others fall through what is left of the body. */
         w->rank = w->rank == 0 ? 0 : -1;
         w->size = 1;
@@ -268,9 +279,25 @@ static void run_alone(parallel_body body, void *context)
 
 #ifdef _OPENMP
 
+/* OpenMP keeps a pool for each thread that opens regions, and making one takes milliseconds: not part of a call's time,
+ * or its members would seem to have been kept from running. */
+static void make_pool(int threads)
+{
+    static _Thread_local int made = 1;
+    if (threads <= made) return;
+#pragma omp parallel num_threads(threads)
+    pause_briefly();
+    made = threads;
+}
+
 static void run_team(int threads, parallel_body body, void *context)
 {
-    team t = {.start = wall_clock()};
+    team t;
+    make_pool(threads);
+    t.start = wall_clock();
+    atomic_init(&t.sleepers, 0);
+    atomic_init(&t.shrunk_at, 0);
+    for (int i = 0; i < threads; i++) atomic_init(&t.arrivals[i].phase, 0);
 #pragma omp parallel num_threads(threads)
     {
         const int size = omp_get_num_threads(); /* may be fewer than asked for */
@@ -279,14 +306,15 @@ static void run_team(int threads, parallel_body body, void *context)
         body(&w, context);
         restore_mode(mode);
     }
-    if (!atomic_load(&t.shrunk)) atomic_store(&crowded_calls, 0);
+    if (!atomic_load(&t.shrunk_at)) atomic_store(&crowded_calls, 0);
 }
 
 static int threads_available(int wanted)
 {
     /* OpenMP's pool does not survive fork: a team in the child would wait for threads that are gone. */
     if (cylstm_fork_generation() > 0 || omp_in_parallel()) return 1;
-    return wanted < omp_get_thread_limit() ? wanted : omp_get_thread_limit();
+    const int limit = omp_get_thread_limit() < CYLSTM_MAX_TEAM ? omp_get_thread_limit() : CYLSTM_MAX_TEAM;
+    return wanted < limit ? wanted : limit;
 }
 
 const char *cylstm_parallel_name(void)

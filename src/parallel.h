@@ -12,12 +12,15 @@
 
 #include "kernels.h"
 
+enum { CYLSTM_MAX_TEAM = 256 };
+
 typedef struct team team;
 
 typedef struct worker {
     team *team; /* NULL: alone, barriers do nothing */
     int rank;   /* -1 once the team has shrunk to one thread: every share is empty */
     int size;
+    int phase; /* barriers passed */
     int64_t cpu_start, idle; /* CPU time at the start of the call, and time slept at barriers since, in ns */
 } worker;
 

@@ -69,7 +69,9 @@ cdef extern from "plan.h" nogil:
     ctypedef struct plan:
         int threads
         bint split_rows
+        bint fused
         int64_t chunk_rows
+    void cylstm_set_blas_work(int64_t work)
     plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
     bint cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, bint recording)
 
@@ -79,6 +81,7 @@ cdef extern from "weights.h" nogil:
     void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
     void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads)
     void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads)
+    void cylstm_weights_pack_for_dx(const weights *w, const layout *l, int threads)
 
 cdef extern from "dropout.h" nogil:
     ctypedef struct dropout:
@@ -159,6 +162,7 @@ cdef extern from "loss.h" nogil:
 
 cdef extern from "optim.h" nogil:
     ctypedef struct optimizer_step:
+        const kernels *kernels
         int threads
         int64_t count
         float *parameters
@@ -170,4 +174,5 @@ cdef extern from "optim.h" nogil:
     void cylstm_sgd(optimizer_step *s)
     void cylstm_rmsprop(optimizer_step *s)
     void cylstm_adam(optimizer_step *s)
-    double cylstm_global_norm(const float *values, int64_t count)
+    double cylstm_global_norm(const float *values, int64_t count, int threads, double *sums)
+    int64_t cylstm_norm_blocks(int64_t count)

@@ -58,7 +58,13 @@ cdef int _choose_kernels() except -1:
     return 0
 
 
+def set_blas_work(int64_t work):
+    """Let sgemm do products from this many multiply-adds on, for measurements and tests; 0: as planned."""
+    _capi.cylstm_set_blas_work(work)
+
+
 _choose_kernels()
+set_blas_work(int(os.environ.get("CYLSTM_BLAS_WORK") or 0))
 
 
 def set_num_threads(int num_threads):
@@ -226,12 +232,31 @@ cdef class Guard:
 
 # ---- arrays in and out ----
 
+cdef inline bint _is_float32(cnp.ndarray array):
+    return cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32 and cnp.PyArray_ISNOTSWAPPED(array)
+
+
+cdef cnp.ndarray _new(int ndim, int64_t first, int64_t second, int64_t third):
+    """A new float32 array of shape (second, third), or (first, second, third)."""
+    cdef cnp.npy_intp shape[3]
+    shape[0], shape[1], shape[2] = first, second, third
+    return cnp.PyArray_EMPTY(ndim, shape + 3 - ndim, cnp.NPY_FLOAT32, 0)
+
+
+cdef tuple _new_states(const _capi.layout *l, int64_t batch):
+    """(h,) or (h, c), each (L*D, B, H)."""
+    cdef int64_t stacks = l.config.num_layers * l.directions
+    return tuple([_new(3, stacks, batch, l.config.hidden_size) for _ in range(l.states)])
+
+
 cdef view _view(cnp.ndarray array, int64_t steps, int64_t batch, int64_t width, str name) except *:
     """A (T, B, width) array whose last axis is contiguous; (B, width) where steps is 0."""
     cdef view v
     cdef int ndim = 3 if steps else 2
-    shape = (steps, batch, width)[0 if steps else 1:]
-    if array.dtype != np.float32 or (<object> array).shape != shape or (width > 1 and STRIDE(array, ndim - 1) != 1):
+    if (not _is_float32(array) or array.ndim != ndim or array.shape[ndim - 1] != width
+            or array.shape[ndim - 2] != batch or (steps and array.shape[0] != steps)
+            or (width > 1 and STRIDE(array, ndim - 1) != 1)):
+        shape = (steps, batch, width)[0 if steps else 1:]
         raise ValueError(f"{name}: a float32 array of shape {shape} with a contiguous last axis expected, "
                          f"not {array.dtype} {(<object> array).shape}")
     v.data = FLOATS(array)
@@ -240,16 +265,22 @@ cdef view _view(cnp.ndarray array, int64_t steps, int64_t batch, int64_t width, 
     return v
 
 
-cdef int _state_pointers(object state, const float **pointers, int states, tuple shape, str name) except -1:
+cdef int _state_pointers(object state, const float **pointers, const _capi.layout *l, int64_t batch,
+                         str name) except -1:
+    """Pointers to the parts of a state: (h,) or (h, c), each (L*D, B, H); NULL for None."""
     cdef cnp.ndarray array
+    cdef int64_t stacks = l.config.num_layers * l.directions
+    cdef int i
     pointers[0] = pointers[1] = NULL
     if state is None:
         return 0
-    if len(state) != states:
-        raise ValueError(f"{name}: {states} arrays expected, not {len(state)}")
-    for i in range(states):
+    if len(state) != l.states:
+        raise ValueError(f"{name}: {l.states} arrays expected, not {len(state)}")
+    for i in range(l.states):
         array = state[i]
-        if array.dtype != np.float32 or (<object> array).shape != shape or not array.flags.c_contiguous:
+        if (not _is_float32(array) or array.ndim != 3 or array.shape[0] != stacks or array.shape[1] != batch
+                or array.shape[2] != l.config.hidden_size or not cnp.PyArray_IS_C_CONTIGUOUS(array)):
+            shape = (stacks, batch, l.config.hidden_size)
             raise ValueError(f"{name}[{i}]: a C-contiguous float32 array of shape {shape} expected, "
                              f"not {array.dtype} {(<object> array).shape}")
         pointers[i] = FLOATS(array)
@@ -303,9 +334,10 @@ cdef class Network:
     cdef cnp.ndarray _vector  # the same, writable
     cdef cnp.ndarray _mean, _std
     cdef Memory _forward_copies, _backward_copies
-    cdef int64_t _packed_forward, _packed_backward  # versions of the weights that the copies are of; 0: none
+    cdef int64_t _packed_forward, _packed_backward, _packed_dx  # versions of the weights that the copies are of; 0: none
     cdef Guard guard
     cdef list _idle  # Memory of calls that have ended
+    cdef Memory _idle_tape  # of the last tape that is gone
     cdef float _dropout
 
     def __cinit__(self, cell, *, int64_t input_size, int64_t hidden_size, int64_t num_layers, bint bias,
@@ -411,25 +443,43 @@ cdef class Network:
         self.net.input_std = NULL if std is None else FLOATS(std)
         self.guard.leave(True)
 
-    cdef int _pack(self, bint backward) except -1:
+    cdef int _pack(self, bint backward=False, bint dx=False) except -1:
         """Bring the packed copies up to this version of the weights. Called by readers: nobody changes weights."""
-        if self._packed_forward == self.version and (not backward or self._packed_backward == self.version):
+        if (self._packed_forward == self.version and (not backward or self._packed_backward == self.version)
+                and (not dx or self._packed_dx == self.version)):
             return 0
         cdef int threads = _capi.cylstm_thread_budget()
+        cdef _capi.weights *w = &self.net.weights
+        cdef _capi.layout *l = &self.net.layout
         with self.guard.packing:
             if self._packed_forward != self.version:
                 with nogil:
-                    _capi.cylstm_weights_pack_forward(&self.net.weights, &self.net.layout, threads)
+                    _capi.cylstm_weights_pack_forward(w, l, threads)
                 self._packed_forward = self.version
             if backward and self._packed_backward != self.version:
                 with nogil:
-                    _capi.cylstm_weights_pack_backward(&self.net.weights, &self.net.layout, threads)
+                    _capi.cylstm_weights_pack_backward(w, l, threads)
                 self._packed_backward = self.version
+            if dx and self._packed_dx != self.version:
+                with nogil:
+                    _capi.cylstm_weights_pack_for_dx(w, l, threads)
+                self._packed_dx = self.version
         return 0
 
     # -- calls --
 
-    def forward(self, cnp.ndarray x, state, lengths, int num_threads=0, bint reproducible=False, out=None):
+    def try_forward(self, x):
+        """Like ``forward(x, None, None)`` where x is as that takes it, else None: looking at arguments takes longer."""
+        cdef cnp.ndarray array
+        if type(x) is not np.ndarray or self.net.layout.config.vocab_size > 0:
+            return None
+        array = x
+        if (not _is_float32(array) or array.ndim != 3 or array.shape[0] < 1 or array.shape[1] < 1
+                or array.shape[2] != self.net.layout.config.input_size or not cnp.PyArray_ISCARRAY_RO(array)):
+            return None
+        return self.forward(array, None, None)
+
+    cpdef forward(self, cnp.ndarray x, state, lengths, int num_threads=0, bint reproducible=False, out=None):
         """Inference: x float32 (T, B, I) or int32 (T, B) -> y, state. See `Call`."""
         cdef Call call = Call(self, x, state, lengths, num_threads)
         return call.run(None, reproducible, out)
@@ -453,18 +503,17 @@ cdef class Network:
                 or not grad_vector.flags.c_contiguous or not grad_vector.flags.writeable):
             raise ValueError(f"grads: writable contiguous float32 of shape ({l.parameter_count},) expected")
         cdef int64_t steps = tape.steps, batch = tape.batch, rows = tape.t.sequences.rows
-        cdef tuple state_shape = (l.config.num_layers * l.directions, batch, l.config.hidden_size)
         cdef _capi.backward_call call
         memset(&call, 0, sizeof(call))
         call.network, call.tape, call.compute.kernels = &self.net, &tape.t, self.net.kernels
         call.dparameters = FLOATS(grad_vector)
         call.dy = _view(dy, 0 if l.config.pooling else steps, batch, l.config.output_size or l.width, "dy")
-        _state_pointers(dstate, call.dfinal, l.states, state_shape, "dstate")
-        dinitial = tuple([np.empty(state_shape, np.float32) for _ in range(l.states)])
-        _state_pointers(dinitial, <const float **> call.dinitial, l.states, state_shape, "dstate")
+        _state_pointers(dstate, call.dfinal, l, batch, "dstate")
+        dinitial = _new_states(l, batch)
+        _state_pointers(dinitial, <const float **> call.dinitial, l, batch, "dstate")
         dx = None
         if need_dx and l.config.vocab_size == 0:
-            dx = np.empty((steps, batch, l.config.input_size), np.float32)
+            dx = _new(3, steps, batch, l.config.input_size)
             call.dx = _view(dx, steps, batch, l.config.input_size, "dx")
         call.plan = _capi.cylstm_plan(l, rows, batch, num_threads or _capi.cylstm_thread_budget())
         cdef Memory memory = self._idle.pop() if self._idle else Memory()
@@ -476,7 +525,7 @@ cdef class Network:
         try:
             if tape.version != self.version:
                 raise RuntimeError("tape: the weights have changed since it was recorded; record again")
-            self._pack(True)
+            self._pack(backward=True, dx=need_dx or l.config.vocab_size > 0)
             if _capi.cylstm_plan_wants_blas(l, rows, batch, True):
                 call.compute.blas = _hold_blas()
             try:
@@ -530,16 +579,13 @@ cdef class Call:
 
     cdef tuple run(self, Tape tape, bint reproducible, out):
         cdef _capi.layout *l = &self.network.net.layout
-        cdef tuple state_shape = (l.config.num_layers * l.directions, self.batch, l.config.hidden_size)
         cdef int64_t width = l.config.output_size or l.width
         cdef int64_t y_steps = 0 if l.config.pooling else self.steps
-        final = tuple([np.empty(state_shape, np.float32) for _ in range(l.states)])
-        y = out
-        if y is None:
-            y = np.empty((y_steps, self.batch, width)[0 if y_steps else 1:], np.float32)
+        final = _new_states(l, self.batch)
+        y = _new(3 if y_steps else 2, y_steps, self.batch, width) if out is None else out
         self.call.y = _view(y, y_steps, self.batch, width, "out")
-        _state_pointers(self.state, self.call.initial, l.states, state_shape, "state")
-        _state_pointers(final, <const float **> self.call.final, l.states, state_shape, "state")
+        _state_pointers(self.state, self.call.initial, l, self.batch, "state")
+        _state_pointers(final, <const float **> self.call.final, l, self.batch, "state")
         self.call.plan = _capi.cylstm_plan(l, self.rows, self.batch, self.threads)
 
         cdef Memory memory = self.network._idle.pop() if self.network._idle else Memory()
@@ -577,7 +623,7 @@ cdef class Call:
         try:
             if tape is not None:
                 tape.version = self.network.version
-            self.network._pack(False)
+            self.network._pack()
             if not reproducible and _capi.cylstm_plan_wants_blas(&self.network.net.layout, self.rows, self.batch,
                                                                  tape is not None):
                 self.call.compute.blas = _hold_blas()
@@ -601,7 +647,7 @@ cdef class Tape:
 
     cdef int place(self, Call call, float dropout, uint64_t key) except -1:
         self.network, self.steps, self.batch = call.network, call.steps, call.batch
-        self.memory = Memory()
+        self.memory, self.network._idle_tape = self.network._idle_tape or Memory(), None
         memset(&self.t, 0, sizeof(self.t))
         self.t.dropout.probability, self.t.dropout.key = dropout, key
         cdef bint with_state = call.state is not None
@@ -612,6 +658,11 @@ cdef class Tape:
         _capi.cylstm_tape_place(&self.t, &self.network.net, self.steps, self.batch, call.rows, with_state, &place)
         _capi.cylstm_sequences_fill(&self.t.sequences, call.lengths_pointer)
         return 0
+
+    def __del__(self):
+        # The next tape takes this one's memory: fresh pages cost more than writing them.
+        if self.memory is not None:
+            self.network._idle_tape = self.memory
 
     def view(self, int64_t layer, int direction, str what):
         """Read-only float32 (T, B, H): a gate of `GATES`, "cell_state" or "hidden"; zeros where padded.
@@ -668,10 +719,11 @@ cdef class Stream:
         memset(&self.call, 0, sizeof(self.call))
         self.call.network, self.call.compute.kernels = &network.net, network.net.kernels
         self.call.sequences = &self.sequences
-        shape = (l.config.num_layers, batch_size, l.config.hidden_size)
-        self._state = tuple([np.zeros(shape, np.float32) for _ in range(l.states)])
-        _state_pointers(self._state, self.call.initial, l.states, shape, "state")
-        _state_pointers(self._state, <const float **> self.call.final, l.states, shape, "state")
+        self._state = _new_states(l, batch_size)
+        for part in self._state:
+            part.fill(0.0)
+        _state_pointers(self._state, self.call.initial, l, batch_size, "state")
+        _state_pointers(self._state, <const float **> self.call.final, l, batch_size, "state")
         if l.config.pooling in (_capi.CYLSTM_POOL_MEAN, _capi.CYLSTM_POOL_MAX):
             self._carried = np.zeros((batch_size, l.width + 1), np.float32)
             self.call.carried = FLOATS(self._carried)
@@ -691,12 +743,24 @@ cdef class Stream:
         _capi.cylstm_forward_place(&self.call, 1, self.batch, self.batch, place)
         return 0
 
-    def step(self, cnp.ndarray x_t, cnp.ndarray out=None):
+    def try_step(self, x_t):
+        """Like `step` where x_t is as that takes it, else None: a step can cost less than looking at its input."""
+        cdef _capi.layout *l = &self.network.net.layout
+        cdef cnp.ndarray array
+        if type(x_t) is not np.ndarray:
+            return None
+        array = x_t
+        if (l.config.vocab_size > 0 or not _is_float32(array) or array.ndim != 2 or array.shape[0] != self.batch
+                or array.shape[1] != l.config.input_size or not cnp.PyArray_ISCARRAY_RO(array)):
+            return None
+        return self.step(array)
+
+    cpdef step(self, cnp.ndarray x_t, cnp.ndarray out=None):
         """x_t float32 (B, I) or int32 (B,) -> y (B, H), or (B, O) with a head: pooled, of the sequence so far."""
         cdef _capi.layout *l = &self.network.net.layout
         cdef int64_t width = l.config.output_size or l.width
         if out is None:
-            out = np.empty((self.batch, width), np.float32)
+            out = _new(2, 0, self.batch, width)
         if self._busy:
             raise RuntimeError("stream: another thread is stepping it; give each thread a stream of its own")
         self._busy = True
@@ -724,7 +788,7 @@ cdef class Stream:
     cdef int _step(self) except -1:
         self.network.guard.enter(False)
         try:
-            self.network._pack(False)
+            self.network._pack()
             with nogil:
                 _capi.cylstm_network_forward(&self.call)
         finally:
@@ -816,9 +880,12 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
 def global_norm(cnp.ndarray vector):
     """sqrt of the sum of squares of a flat float32 array, summed in double."""
     vector = np.ascontiguousarray(vector, np.float32)
+    cdef int threads = _capi.cylstm_thread_budget()
+    cdef cnp.ndarray sums = np.empty(_capi.cylstm_norm_blocks(vector.shape[0]), np.float64)
     cdef double norm
     with nogil:
-        norm = _capi.cylstm_global_norm(FLOATS(vector), vector.shape[0])
+        norm = _capi.cylstm_global_norm(FLOATS(vector), vector.shape[0], threads,
+                                        <double *> cnp.PyArray_DATA(sums))
     return norm
 
 
@@ -836,7 +903,7 @@ cdef int _update(Network network, list slots, int slot_count, _capi.optimizer_st
                 or not slot.flags.writeable):
             raise ValueError(f"slots[{i}]: writable contiguous float32 of shape ({count},) expected")
         step.slots[i] = FLOATS(slot)
-    step.count, step.threads = count, _capi.cylstm_thread_budget()
+    step.kernels, step.count, step.threads = network.net.kernels, count, _capi.cylstm_thread_budget()
     step.parameters, step.gradients = FLOATS(network._vector), FLOATS(network.grad_vector)
     network.guard.enter(True)
     try:

@@ -90,6 +90,8 @@ class Stream:
             A layer's output (B, H) or a model's scores (B, O); for a pooled model, those of the
             sequence so far. Without the axis B where `x_t` came without it.
         """
+        if out is None and (usual := self._stream.try_step(x_t)) is not None:
+            return usual
         x, single = self._read(x_t)
         if out is None:
             y = self._stream.step(x)
@@ -101,14 +103,6 @@ class Stream:
 
     def _read(self, x_t: ArrayLike) -> tuple[NDArray[Any], bool]:
         """The step as the core takes it, and whether it came without the axis B."""
-        if (  # the usual case, first: a step can cost less than converting its input
-            type(x_t) is np.ndarray
-            and x_t.dtype == self._dtype
-            and x_t.shape == self._shape
-            and x_t.flags.c_contiguous
-            and x_t.flags.aligned
-        ):
-            return x_t, False
         x = as_tokens(x_t, "x_t") if self._dtype == np.int32 else as_float32(x_t, "x_t")
         single = self._shape[0] == 1 and x.shape == self._shape[1:]
         if not single and x.shape != self._shape:
@@ -229,6 +223,13 @@ class Network:
         -----
         Any number of threads may call one network at once.
         """
+        if (
+            state is lengths is num_threads is out is None
+            and reproducible is False
+            and not self._signature.batch_first
+            and (usual := self._network.try_forward(x)) is not None
+        ):
+            return usual[0], from_state(usual[1])
         call = self._signature.read(x, state, lengths)
         shape, read = self._output_shape(call.extent), (call.x, *(call.state or ()))
         y = np.empty(shape, np.float32) if out is None else as_out(out, shape, read)

@@ -13,32 +13,42 @@
 
 typedef float tile[TILE_ROWS][CYLSTM_PANEL_VECTORS * LANES];
 
-ALWAYS_INLINE void add_products_to_rows(tile sums, const int rows, int64_t k_count, const float *a, int64_t a_row,
-                                        int64_t a_k, const float *panel)
+/* One factor of the products that a tile sums up: a[r][k], and panel[k] with its PANEL_VECTORS vectors. */
+typedef struct operand {
+    const float *a;
+    int64_t a_row, a_k;
+    const float *panel;
+    int64_t k_count;
+} operand;
+
+ALWAYS_INLINE void add_products_to_rows(tile sums, const int rows, const operand *operands, int operand_count)
 {
     vec acc[TILE_ROWS][PANEL];
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < PANEL; v++) acc[r][v] = vec_load(sums[r] + v * LANES);
     }
-    for (int64_t k = 0; k < k_count; k++) {
-        for (int r = 0; r < rows; r++) {
-            const vec broadcast = vec_set1(a[r * a_row + k * a_k]);
-            for (int v = 0; v < PANEL; v++) acc[r][v] = vec_fma(broadcast, vec_load(panel + v * LANES), acc[r][v]);
+    for (int o = 0; o < operand_count; o++) {
+        const float *panel = operands[o].panel, *a = operands[o].a;
+        const int64_t a_row = operands[o].a_row, a_k = operands[o].a_k;
+        for (int64_t k = 0; k < operands[o].k_count; k++) {
+            for (int r = 0; r < rows; r++) {
+                const vec broadcast = vec_set1(a[r * a_row + k * a_k]);
+                for (int v = 0; v < PANEL; v++) acc[r][v] = vec_fma(broadcast, vec_load(panel + v * LANES), acc[r][v]);
+            }
+            panel += PANEL * LANES;
         }
-        panel += PANEL * LANES;
     }
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < PANEL; v++) vec_store(sums[r] + v * LANES, acc[r][v]);
     }
 }
 
-/* sums[r][n] += sum over k, ascending, of a[r][k] * panel[k][n]. The switch makes `rows` a constant to the compiler,
- * so that the accumulators are registers. */
-static void add_products(tile sums, int64_t rows, int64_t k_count, const float *a, int64_t a_row, int64_t a_k,
-                         const float *panel)
+/* sums[r][n] += sum over operands and k, ascending, of a[r][k] * panel[k][n]. The switch makes `rows` a constant to the
+ * compiler, so that the accumulators are registers. */
+static void add_products(tile sums, int64_t rows, const operand *operands, int operand_count)
 {
 #define ROWS(n) \
-    case n: add_products_to_rows(sums, n, k_count, a, a_row, a_k, panel); break
+    case n: add_products_to_rows(sums, n, operands, operand_count); break
     switch (rows) {
         ROWS(1);
 #if TILE_ROWS >= 2
@@ -69,21 +79,30 @@ ALWAYS_INLINE int64_t panel_column(const panels *p, int64_t panel, int64_t vecto
     return panel * p->panel_stride + vector * p->vector_stride;
 }
 
-/* Declares the loops over panels and, within one, over tiles of `count` rows from `row` on. */
-#define FOR_EACH_TILE(args)                                                                                           \
-    for (int64_t panel = (args)->panels.begin; panel < (args)->panels.end; panel++)                                   \
-        for (int64_t row = (args)->rows.begin, count; row < (args)->rows.end && (count = tile_rows(args->rows, row)); \
-             row += count)
+/* Declares the loops over panels, in ascending order or not, and, within one, over tiles of `count` rows from `row` on. */
+#define FOR_EACH_TILE(args, descending)                                                                   \
+    for (int64_t turn = 0, panel; (panel = panel_in_turn((args)->panels, turn, descending)) >= 0; turn++) \
+        for (int64_t row = (args)->rows.begin, count; (count = tile_rows((args)->rows, row)) > 0; row += count)
 
+/* -1 after the last one. */
+ALWAYS_INLINE int64_t panel_in_turn(range panels, int64_t turn, int descending)
+{
+    if (turn >= panels.end - panels.begin) return -1;
+    return descending ? panels.end - 1 - turn : panels.begin + turn;
+}
+
+/* Whole tiles, but the last two share evenly what is left: a tile of one row would wait for its weights. */
 ALWAYS_INLINE int64_t tile_rows(range rows, int64_t row)
 {
-    return rows.end - row < TILE_ROWS ? rows.end - row : TILE_ROWS;
+    const int64_t left = rows.end - row;
+    if (left >= 2 * TILE_ROWS) return TILE_ROWS;
+    return left > TILE_ROWS ? (left + 1) / 2 : left;
 }
 
 static void product(const product_args *p)
 {
     tile sums;
-    FOR_EACH_TILE(p) {
+    FOR_EACH_TILE(p, 0) {
         for (int64_t r = 0; r < count; r++) {
             for (int64_t v = 0; v < PANEL; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
@@ -93,7 +112,12 @@ static void product(const product_args *p)
                               : vec_load_upto(p->init + (row + r) * p->init_row + column, p->columns - column));
             }
         }
-        add_products(sums, count, p->b->k, p->a + row * p->a_row, p->a_row, p->a_k, panel_data(p->b, panel));
+        const operand factor = {.a = p->a + row * (p->a_tiled ? p->b->k : p->a_row),
+                                .a_row = p->a_tiled ? 1 : p->a_row,
+                                .a_k = p->a_tiled ? count : 1,
+                                .panel = panel_data(p->b, panel),
+                                .k_count = p->b->k};
+        add_products(sums, count, &factor, 1);
         for (int64_t r = 0; r < count; r++) {
             for (int64_t v = 0; v < PANEL; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
@@ -104,17 +128,47 @@ static void product(const product_args *p)
     }
 }
 
-/* sums = W_ih x + b (the projected input) + W_hh h_{t-1} */
-static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int64_t count, int64_t panel)
+/* The tile of `count` rows from `row` on lies at to + row * k_count as [k][count]: read once from front to back. Few k at a
+ * time, so that the lines of a matrix whose rows lie a power of two apart stay in the cache from tile to tile. */
+static void pack_tiles(range which, int64_t rows, int64_t k_count, const float *from, int64_t from_row, float *to)
 {
-    for (int64_t r = 0; r < count; r++) {
-        for (int64_t v = 0; v < PANEL; v++) {
-            const float *gates = s->gates + (row + r) * s->gates_row + panel_column(s->weights, panel, v);
-            vec_store(sums[r] + v * LANES, vec_load(gates));
+    enum { FEW = 8 };
+    for (int64_t first = which.begin; first < which.end; first += FEW) {
+        const int64_t end = which.end - first < FEW ? which.end : first + FEW;
+        for (int64_t row = 0, count; (count = tile_rows((range){0, rows}, row)) > 0; row += count) {
+            for (int64_t k = first; k < end; k++) {
+                float *tile_k = to + row * k_count + k * count;
+                const float *from_k = from + k * from_row + row;
+                if (count == TILE_ROWS) {
+                    memcpy(tile_k, from_k, TILE_ROWS * sizeof(float)); /* of a constant size: no call */
+                } else {
+                    for (int64_t r = 0; r < count; r++) tile_k[r] = from_k[r];
+                }
+            }
         }
     }
-    add_products(sums, count, s->weights->k, s->h_previous + row * s->units, s->units, 1,
-                 panel_data(s->weights, panel));
+}
+
+/* sums = W_ih x + b + W_hh h_{t-1} */
+static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int64_t count, int64_t panel)
+{
+    const int projected = s->input_weights == NULL;
+    for (int64_t r = 0; r < count; r++) {
+        const float *gates = s->gates + (row + r) * s->gates_row;
+        for (int64_t v = 0; v < PANEL; v++) {
+            const int64_t column = panel_column(s->weights, panel, v);
+            vec start = projected ? vec_load(gates + column) : vec_load(s->bias + column);
+            if (projected && s->bias != NULL) start = vec_add(start, vec_load(s->bias + column));
+            vec_store(sums[r] + v * LANES, start);
+        }
+    }
+    operand factors[2], *next = factors;
+    if (!projected) {
+        *next++ = (operand){s->x + row * s->x_row, s->x_row, 1, panel_data(s->input_weights, panel),
+                            s->input_weights->k};
+    }
+    *next++ = (operand){s->h_previous + row * s->units, s->units, 1, panel_data(s->weights, panel), s->weights->k};
+    add_products(sums, count, factors, (int)(next - factors));
 }
 
 ALWAYS_INLINE void store_hidden(const step_args *s, int64_t row, int64_t unit, vec h)
@@ -134,7 +188,7 @@ ALWAYS_INLINE void lstm_unit(const step_args *s, int64_t row, int64_t unit, cons
     vec_store(s->c + at, c);
     /* h_t = o * tanh(c_t) */
     store_hidden(s, row, unit, vec_mul(o, vec_tanh(c)));
-    if (s->cell != NULL) {
+    if (s->recording) {
         float *gates = s->gates + row * s->gates_row + unit;
         vec_store(gates, i);
         vec_store(gates + s->units, f);
@@ -147,7 +201,7 @@ ALWAYS_INLINE void lstm_unit(const step_args *s, int64_t row, int64_t unit, cons
 static void lstm_step(const step_args *s)
 {
     tile sums;
-    FOR_EACH_TILE(s) {
+    FOR_EACH_TILE(s, s->descending) {
         gate_pre_activations(sums, s, row, count, panel);
         for (int64_t r = 0; r < count; r++) lstm_unit(s, row + r, panel * LANES, sums[r]);
     }
@@ -157,7 +211,7 @@ static void lstm_step(const step_args *s)
 ALWAYS_INLINE void rnn_step(const step_args *s, const int relu)
 {
     tile sums;
-    FOR_EACH_TILE(s) {
+    FOR_EACH_TILE(s, s->descending) {
         gate_pre_activations(sums, s, row, count, panel);
         for (int64_t r = 0; r < count; r++) {
             for (int64_t v = 0; v < PANEL; v++) {
@@ -165,7 +219,7 @@ ALWAYS_INLINE void rnn_step(const step_args *s, const int relu)
                 const vec sum = vec_load(sums[r] + v * LANES);
                 const vec h = relu ? vec_max(vec_set1(0.0f), sum) : vec_tanh(sum);
                 store_hidden(s, row + r, unit, h);
-                vec_store(s->gates + (row + r) * s->gates_row + unit, h);
+                if (s->recording) vec_store(s->gates + (row + r) * s->gates_row + unit, h);
             }
         }
     }
@@ -193,8 +247,9 @@ static void hidden_gradient(tile sums, const step_backward_args *s, int64_t row,
         }
     }
     if (s->dgates_next != NULL) {
-        add_products(sums, count, s->weights->k, s->dgates_next + row * s->gates_row, s->gates_row, 1,
-                     panel_data(s->weights, panel));
+        const operand factor = {s->dgates_next + row * s->gates_row, s->gates_row, 1, panel_data(s->weights, panel),
+                                s->weights->k};
+        add_products(sums, count, &factor, 1);
     }
     for (int64_t r = 0; r < count; r++) {
         for (int64_t v = 0; v < PANEL; v++) {
@@ -248,7 +303,7 @@ ALWAYS_INLINE void rnn_relu_unit_backward(const step_backward_args *s, int64_t r
     static void name(const step_backward_args *s)                                                      \
     {                                                                                                  \
         tile dh;                                                                                       \
-        FOR_EACH_TILE(s) {                                                                             \
+        FOR_EACH_TILE(s, 0) {                                                                          \
             hidden_gradient(dh, s, row, count, panel);                                                 \
             for (int64_t r = 0; r < count; r++) {                                                      \
                 for (int64_t v = 0; v < PANEL; v++) {                                                  \
@@ -298,14 +353,41 @@ static float softmax(const float *scores, int64_t count, float *out, float *larg
     return logf(sum);
 }
 
+/*
+ * Kingma and Ba, ICLR 2015; decoupled decay: Loshchilov and Hutter, ICLR 2019.
+ * m = m + (1 - b1) (g - m), v = b2 v + (1 - b2) g^2,
+ * p = shrink p - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+ * Every product and sum is rounded, as in PyTorch.
+ */
+static void adam(range which, const adam_args *a)
+{
+    for (int64_t i = which.begin; i < which.end; i += LANES) {
+        const int64_t left = which.end - i;
+        const vec p = vec_load_upto(a->parameters + i, left);
+        const vec g = vec_add(vec_mul(vec_load_upto(a->gradients + i, left), vec_set1(a->scale)),
+                              vec_mul(p, vec_set1(a->decay)));
+        vec m = vec_load_upto(a->first + i, left), v = vec_load_upto(a->second + i, left);
+        m = vec_add(m, vec_mul(vec_set1(a->rest1), vec_sub(g, m)));
+        v = vec_add(vec_mul(vec_set1(a->beta2), v), vec_mul(vec_mul(vec_set1(a->rest2), g), g));
+        const vec root = vec_add(vec_div(vec_sqrt(v), vec_set1(a->correction)), vec_set1(a->eps));
+        const vec moved = vec_sub(vec_mul(p, vec_set1(a->shrink)), vec_div(vec_mul(vec_set1(a->rate), m), root));
+        vec_store_upto(a->first + i, m, left);
+        vec_store_upto(a->second + i, v, left);
+        vec_store_upto(a->parameters + i, moved, left);
+    }
+}
+
 #define CYLSTM_KERNEL_TABLE(isa)                                                                                   \
     {                                                                                                              \
         .name = isa,                                                                                               \
         .lanes = LANES,                                                                                            \
+        .tile_rows = TILE_ROWS,                                                                                    \
         .product = product,                                                                                        \
+        .pack_tiles = pack_tiles,                                                                                  \
         .step = {[CYLSTM_LSTM] = lstm_step, [CYLSTM_RNN_TANH] = rnn_tanh_step, [CYLSTM_RNN_RELU] = rnn_relu_step}, \
         .step_backward = {[CYLSTM_LSTM] = lstm_step_backward,                                                      \
                           [CYLSTM_RNN_TANH] = rnn_tanh_step_backward,                                              \
                           [CYLSTM_RNN_RELU] = rnn_relu_step_backward},                                             \
         .softmax = softmax,                                                                                        \
+        .adam = adam,                                                                                              \
     }

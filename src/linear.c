@@ -1,32 +1,67 @@
 #include "linear.h"
 
+#include <string.h>
+
 /* ---- packing ---- */
 
-/* Where place i of an axis lies in the source, and how many of the `count` places from it on exist there. */
-static int64_t source_index(axis a, int64_t i, int64_t count, int64_t *valid)
+/* One vector of a panel for k_count k: the first `valid` columns, zero in the others. A few k at a time, so that source
+ * lines that run along k are read from the cache. */
+static void pack_vector(float *to, int lanes, int64_t k_count, const float *from, int64_t k_stride,
+                        int64_t column_stride, int64_t valid)
 {
-    const int64_t segment = i / a.padded, place = i % a.padded;
-    const int64_t left = segment < a.segments ? a.valid - place : 0;
-    *valid = left < 0 ? 0 : left < count ? left : count;
-    return segment * a.valid + place;
+    enum { FEW = 16 };
+    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
+    for (int64_t first = 0; first < k_count; first += FEW) {
+        const int64_t end = k_count - first < FEW ? k_count : first + FEW;
+        for (int64_t i = 0; i < valid; i++) {
+            for (int64_t k = first; k < end; k++) to[k * to_k + i] = from[k * k_stride + i * column_stride];
+        }
+        for (int64_t k = first; k < end; k++) {
+            for (int64_t i = valid; i < lanes; i++) to[k * to_k + i] = 0.0f;
+        }
+    }
+}
+
+/* How many of the `lanes` places from `column` on exist in the source, and where the first lies there. The padding of an
+ * axis is whole vectors, so that none straddles two segments. */
+static int64_t source_columns(axis columns, int64_t column, int lanes, int64_t *first)
+{
+    const int64_t segment = column / columns.padded, left = columns.valid - column % columns.padded;
+    *first = segment * columns.valid + column % columns.padded;
+    if (segment >= columns.segments || left < 0) return 0;
+    return left < lanes ? left : lanes;
 }
 
 void cylstm_pack(const panels *p, range which, int lanes, const float *source, axis k_axis, int64_t k_stride,
                  axis columns, int64_t column_stride)
 {
-    float *packed = p->data + which.begin * p->k * CYLSTM_PANEL_VECTORS * lanes;
+    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
     for (int64_t panel = which.begin; panel < which.end; panel++) {
         for (int64_t v = 0; v < CYLSTM_PANEL_VECTORS; v++) {
-            int64_t valid, k_valid; /* the padding of an axis is whole vectors: none straddles two segments */
-            const int64_t column = source_index(columns, panel * p->panel_stride + v * p->vector_stride, lanes, &valid);
-            for (int64_t k = 0; k < p->k; k++) {
-                const int64_t from = source_index(k_axis, k, 1, &k_valid) * k_stride + column * column_stride;
-                float *to = packed + (k * CYLSTM_PANEL_VECTORS + v) * lanes;
-                for (int64_t i = 0; i < lanes; i++)
-                    to[i] = i < valid && k_valid ? source[from + i * column_stride] : 0.0f;
+            int64_t column;
+            const int64_t valid = source_columns(columns, panel * p->panel_stride + v * p->vector_stride, lanes,
+                                                 &column);
+            float *to = p->data + panel * p->k * to_k + v * lanes;
+            for (int64_t s = 0; s < k_axis.segments; s++) {
+                pack_vector(to, lanes, k_axis.valid, source + s * k_axis.valid * k_stride + column * column_stride,
+                            k_stride, column_stride, valid);
+                pack_vector(to + k_axis.valid * to_k, lanes, k_axis.padded - k_axis.valid, source, 0, 0, 0);
+                to += k_axis.padded * to_k;
             }
         }
-        packed += p->k * CYLSTM_PANEL_VECTORS * lanes;
+    }
+}
+
+void cylstm_pack_rows(const panels *p, range which, int lanes, const float *rows, int64_t row, int64_t columns)
+{
+    const int64_t width = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
+    for (int64_t panel = 0; panel < p->count; panel++) {
+        const int64_t valid = columns - panel * width < width ? columns - panel * width : width;
+        for (int64_t k = which.begin; k < which.end; k++) {
+            float *to = p->data + (panel * p->k + k) * width;
+            memcpy(to, rows + k * row + panel * width, (size_t)valid * sizeof(float));
+            for (int64_t i = valid; i < width; i++) to[i] = 0.0f;
+        }
     }
 }
 
@@ -70,10 +105,11 @@ static int64_t length(range r)
 
 /* ---- forward ---- */
 
-static void start_from_bias(const linear *l, range rows, range columns, float *y, int64_t y_row)
+/* y = b, or zero, in these columns. */
+static void start_from(const float *bias, range rows, range columns, float *y, int64_t y_row)
 {
     for (int64_t r = rows.begin; r < rows.end; r++) {
-        for (int64_t n = columns.begin; n < columns.end; n++) y[r * y_row + n] = l->bias == NULL ? 0.0f : l->bias[n];
+        for (int64_t n = columns.begin; n < columns.end; n++) y[r * y_row + n] = bias == NULL ? 0.0f : bias[n];
     }
 }
 
@@ -84,27 +120,32 @@ static void forward_by_blas(worker *w, const blas *b, const linear *l, int64_t r
     const tiling t = cylstm_plan_tiles(outputs.segments, rows, outputs.valid);
     range mine = cylstm_share(w, cylstm_tile_count(&t));
     for (tile i; next_tile(&mine, &t, &i);) {
-        const int64_t first = i.segment * outputs.padded + i.columns.begin;
-        const int64_t padding = i.columns.end == outputs.valid ? outputs.padded - outputs.valid : 0;
-        start_from_bias(l, i.rows, (range){first, first + length(i.columns) + padding}, y, y_row);
+        const int64_t first = i.segment * outputs.padded + i.columns.begin, end = first + length(i.columns);
+        if (l->bias != NULL) start_from(l->bias, i.rows, (range){first, end}, y, y_row);
+        if (i.columns.end == outputs.valid) /* what follows is padding */
+            start_from(NULL, i.rows, (range){end, (i.segment + 1) * outputs.padded}, y, y_row);
         b->sgemm(b->context, 0, 1, length(i.rows), length(i.columns), l->inputs, 1.0f, x + i.rows.begin * x_row, x_row,
-                 l->weight + (i.segment * outputs.valid + i.columns.begin) * l->inputs, l->inputs, 1.0f,
-                 y + i.rows.begin * y_row + first, y_row);
+                 l->weight + (i.segment * outputs.valid + i.columns.begin) * l->inputs, l->inputs,
+                 l->bias == NULL ? 0.0f : 1.0f, y + i.rows.begin * y_row + first, y_row);
     }
+}
+
+int cylstm_linear_uses_blas(const compute *c, const linear *l, int64_t rows)
+{
+    const axis outputs = cylstm_axis_merged(l->outputs);
+    return cylstm_plan_blas(c, outputs.segments, rows, outputs.valid, l->inputs);
 }
 
 void cylstm_linear_forward(worker *w, const compute *c, const linear *l, int64_t rows, const float *x, int64_t x_row,
                            float *y, int64_t y_row)
 {
-    const axis outputs = cylstm_axis_merged(l->outputs);
-    if (cylstm_plan_blas(c, outputs.segments, rows, outputs.valid, l->inputs)) {
+    if (cylstm_linear_uses_blas(c, l, rows)) {
         forward_by_blas(w, c->blas, l, rows, x, x_row, y, y_row);
         return;
     }
     product_args args = {.b = &l->forward,
                          .a = x,
                          .a_row = x_row,
-                         .a_k = 1,
                          .init = l->bias,
                          .c = y,
                          .c_row = y_row,
@@ -122,7 +163,6 @@ void cylstm_linear_backward_input(worker *w, const compute *c, const linear *l, 
         product_args args = {.b = &l->backward,
                              .a = dy,
                              .a_row = dy_row,
-                             .a_k = 1,
                              .init = accumulate ? dx : NULL,
                              .init_row = dx_row,
                              .c = dx,
@@ -143,65 +183,117 @@ void cylstm_linear_backward_input(worker *w, const compute *c, const linear *l, 
     }
 }
 
-int64_t cylstm_linear_scratch(int64_t inputs, int64_t rows, int lanes)
+/* ---- gradients of weights: rows are what is summed over ---- */
+
+int64_t cylstm_weight_scratch(int64_t output_width, int64_t inputs, int64_t other_inputs, int64_t rows, int lanes)
 {
-    const panels p = cylstm_layout_plain_panels(inputs, rows, lanes);
-    return cylstm_panels_size(&p, lanes);
+    const panels x = cylstm_layout_plain_panels(inputs, rows, lanes);
+    const panels h = cylstm_layout_plain_panels(other_inputs, rows, lanes);
+    const int64_t packed = cylstm_sum(cylstm_panels_size(&x, lanes), cylstm_panels_size(&h, lanes));
+    return cylstm_sum(cylstm_product(output_width, rows), packed);
 }
 
-static void weight_by_kernel(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
-                             int64_t dy_row, const float *x, int64_t x_row, float *dweight, float *scratch)
+/* A worker's part of the n rows of packed tiles, and of the panels where there are few rows. */
+static void share_tiles(const worker *w, int64_t n, int tile_rows, int64_t panel_count, range *rows, range *panels)
 {
-    const int lanes = c->kernels->lanes;
-    panels packed = cylstm_layout_plain_panels(l->inputs, rows, lanes);
-    const axis k = {.segments = 1, .padded = rows, .valid = rows};
-    packed.data = scratch;
-    cylstm_pack(&packed, cylstm_share(w, packed.count), lanes, x, k, x_row, cylstm_layout_plain_axis(l->inputs, lanes),
-                1);
-    cylstm_barrier(w);
-    const range outputs = cylstm_share(w, l->outputs.valid);
-    for (int64_t s = 0; s < l->outputs.segments; s++) {
-        float *to = dweight + s * l->outputs.valid * l->inputs;
-        const product_args args = {.rows = outputs,
-                                   .panels = {0, packed.count},
-                                   .b = &packed,
-                                   .a = dy + s * l->outputs.padded,
-                                   .a_row = 1,
-                                   .a_k = dy_row,
-                                   .init = to,
-                                   .init_row = l->inputs,
-                                   .c = to,
-                                   .c_row = l->inputs,
-                                   .columns = l->inputs};
+    const int64_t tiles = n / tile_rows > 1 ? n / tile_rows - 1 : 1; /* the last is up to two, and shares them evenly */
+    *rows = (range){0, n};
+    *panels = (range){0, panel_count};
+    if (tiles < 2 * (int64_t)w->size && panel_count > 1) {
+        *panels = cylstm_share(w, panel_count);
+        return;
+    }
+    const range mine = cylstm_share(w, tiles);
+    *rows = (range){mine.begin * tile_rows, mine.end == tiles ? n : mine.end * tile_rows};
+    if (mine.begin == mine.end) *rows = (range){0, 0};
+}
+
+static void weight_by_kernel(const worker *w, const compute *c, axis outputs, const panels *x, const float *dy,
+                             const weight_gradient *g)
+{
+    for (int64_t s = 0; s < outputs.segments; s++) {
+        float *to = g->dweight + s * outputs.valid * g->inputs;
+        product_args args = {.b = x,
+                             .a = dy + s * outputs.valid * x->k,
+                             .a_tiled = 1,
+                             .init = to,
+                             .init_row = g->inputs,
+                             .c = to,
+                             .c_row = g->inputs,
+                             .columns = g->inputs};
+        share_tiles(w, outputs.valid, c->kernels->tile_rows, x->count, &args.rows, &args.panels);
         c->kernels->product(&args);
     }
+}
+
+/* Packs dy and every x, both by rows' shares, then multiplies. */
+static void weights_by_kernel(worker *w, const compute *c, axis outputs, int64_t rows, const float *dy, int64_t dy_row,
+                              const weight_gradient *gradients, int count, float *scratch)
+{
+    const int lanes = c->kernels->lanes;
+    const range mine = cylstm_share(w, rows);
+    panels packed[2];
+    float *place = scratch + cylstm_axis_width(outputs) * rows;
+    for (int64_t s = 0; s < outputs.segments; s++) {
+        c->kernels->pack_tiles(mine, outputs.valid, rows, dy + s * outputs.padded, dy_row,
+                               scratch + s * outputs.valid * rows);
+    }
+    for (int i = 0; i < count; i++) {
+        packed[i] = cylstm_layout_plain_panels(gradients[i].inputs, rows, lanes);
+        packed[i].data = place;
+        place += cylstm_panels_size(&packed[i], lanes);
+        cylstm_pack_rows(&packed[i], mine, lanes, gradients[i].x, gradients[i].x_row, gradients[i].inputs);
+    }
+    cylstm_barrier(w);
+    for (int i = 0; i < count; i++) weight_by_kernel(w, c, outputs, &packed[i], scratch, &gradients[i]);
     cylstm_barrier(w); /* scratch may be packed again */
 }
 
-void cylstm_linear_backward_weight(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
-                                   int64_t dy_row, const float *x, int64_t x_row, float *dweight, float *scratch)
+static void weight_by_blas(worker *w, const blas *b, axis outputs, int64_t rows, const float *dy, int64_t dy_row,
+                           const weight_gradient *g)
 {
-    const axis outputs = cylstm_axis_merged(l->outputs);
-    if (!cylstm_plan_blas(c, outputs.segments, outputs.valid, l->inputs, rows)) {
-        weight_by_kernel(w, c, l, rows, dy, dy_row, x, x_row, dweight, scratch);
-        return;
-    }
-    const tiling t = cylstm_plan_tiles(outputs.segments, outputs.valid, l->inputs);
+    const tiling t = cylstm_plan_tiles(outputs.segments, outputs.valid, g->inputs);
     range mine = cylstm_share(w, cylstm_tile_count(&t));
     for (tile i; next_tile(&mine, &t, &i);) {
-        c->blas->sgemm(c->blas->context, 1, 0, length(i.rows), length(i.columns), rows, 1.0f,
-                       dy + i.segment * outputs.padded + i.rows.begin, dy_row, x + i.columns.begin, x_row, 1.0f,
-                       dweight + (i.segment * outputs.valid + i.rows.begin) * l->inputs + i.columns.begin, l->inputs);
+        b->sgemm(b->context, 1, 0, length(i.rows), length(i.columns), rows, 1.0f,
+                 dy + i.segment * outputs.padded + i.rows.begin, dy_row, g->x + i.columns.begin, g->x_row, 1.0f,
+                 g->dweight + (i.segment * outputs.valid + i.rows.begin) * g->inputs + i.columns.begin, g->inputs);
     }
 }
 
-void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const float *dy, int64_t dy_row, float *db)
+void cylstm_linear_backward_weights(worker *w, const compute *c, axis outputs, int64_t rows, const float *dy,
+                                    int64_t dy_row, const weight_gradient *gradients, int count, float *scratch)
 {
+    const axis merged = cylstm_axis_merged(outputs);
+    weight_gradient by_kernel[2];
+    int left = 0;
+    for (int i = 0; i < count; i++) {
+        if (cylstm_plan_blas(c, merged.segments, merged.valid, gradients[i].inputs, rows)) {
+            weight_by_blas(w, c->blas, merged, rows, dy, dy_row, &gradients[i]);
+        } else {
+            by_kernel[left++] = gradients[i];
+        }
+    }
+    if (left > 0) weights_by_kernel(w, c, merged, rows, dy, dy_row, by_kernel, left, scratch);
+}
+
+void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const float *dy, int64_t dy_row, float *db,
+                                 float *other_db)
+{
+    enum { BLOCK = 64 };
     const range mine = cylstm_share(w, outputs.valid);
     for (int64_t s = 0; s < outputs.segments; s++) {
-        for (int64_t r = 0; r < rows; r++) {
-            const float *row = dy + r * dy_row + s * outputs.padded;
-            for (int64_t n = mine.begin; n < mine.end; n++) db[s * outputs.valid + n] += row[n];
+        for (int64_t first = mine.begin; first < mine.end; first += BLOCK) {
+            const int64_t count = mine.end - first < BLOCK ? mine.end - first : BLOCK;
+            const float *from = dy + s * outputs.padded + first;
+            float sums[BLOCK] = {0};
+            for (int64_t r = 0; r < rows; r++) {
+                for (int64_t n = 0; n < count; n++) sums[n] += from[r * dy_row + n];
+            }
+            for (int64_t n = 0; n < count; n++) {
+                db[s * outputs.valid + first + n] += sums[n];
+                if (other_db != NULL) other_db[s * outputs.valid + first + n] += sums[n];
+            }
         }
     }
 }

@@ -23,6 +23,9 @@ static inline int64_t cylstm_axis_width(axis a)
     return a.segments * a.padded;
 }
 
+/* Whether sgemm computes y of so many rows. */
+int cylstm_linear_uses_blas(const compute *c, const linear *l, int64_t rows);
+
 /* y (rows, outputs) = x (rows, inputs) W^T + b */
 void cylstm_linear_forward(worker *w, const compute *c, const linear *l, int64_t rows, const float *x, int64_t x_row,
                            float *y, int64_t y_row);
@@ -31,13 +34,21 @@ void cylstm_linear_forward(worker *w, const compute *c, const linear *l, int64_t
 void cylstm_linear_backward_input(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
                                   int64_t dy_row, float *dx, int64_t dx_row, int accumulate);
 
-/* dW (segments * valid, inputs) += dy^T x. scratch: cylstm_linear_scratch floats, for x packed as a panel matrix. */
-void cylstm_linear_backward_weight(worker *w, const compute *c, const linear *l, int64_t rows, const float *dy,
-                                   int64_t dy_row, const float *x, int64_t x_row, float *dweight, float *scratch);
-int64_t cylstm_linear_scratch(int64_t inputs, int64_t rows, int lanes);
+/* One W of the gradients of y = W x + U h + ...: its inputs, and where dW (segments * valid, inputs) is added up. */
+typedef struct weight_gradient {
+    const float *x; /* (rows, inputs) */
+    int64_t x_row, inputs;
+    float *dweight;
+} weight_gradient;
 
-/* db (segments * valid) += the column sums of dy, rows ascending */
-void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const float *dy, int64_t dy_row, float *db);
+/* dW += dy^T x, for `count` (at most 2) matrices with the same dy. scratch: cylstm_weight_scratch floats. */
+void cylstm_linear_backward_weights(worker *w, const compute *c, axis outputs, int64_t rows, const float *dy,
+                                    int64_t dy_row, const weight_gradient *gradients, int count, float *scratch);
+int64_t cylstm_weight_scratch(int64_t output_width, int64_t inputs, int64_t other_inputs, int64_t rows, int lanes);
+
+/* db (segments * valid) += the column sums of dy, rows ascending; for a second bias too, unless it is NULL */
+void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const float *dy, int64_t dy_row, float *db,
+                                 float *other_db);
 
 /*
  * Packs a matrix for the kernels: element (k, column) of the panels is source[k' * k_stride + column' * column_stride],
@@ -45,5 +56,8 @@ void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const fl
  */
 void cylstm_pack(const panels *p, range which, int lanes, const float *source, axis k, int64_t k_stride, axis columns,
                  int64_t column_stride);
+
+/* The same where panels are plain, columns contiguous and no k is padding: k from which.begin to which.end, all panels. */
+void cylstm_pack_rows(const panels *p, range which, int lanes, const float *rows, int64_t row, int64_t columns);
 
 #endif

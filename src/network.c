@@ -71,7 +71,8 @@ void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64
     const int64_t head = head_rows(n, batch, rows), hidden = cylstm_product(rows, l->width);
     const int64_t state = cylstm_product(batch, l->units);
     const int64_t widest = l->width > l->config.input_size ? l->width : l->config.input_size;
-    const int64_t scratch_rows = head > chunk ? head : chunk;
+    const int64_t for_layers = cylstm_weight_scratch(l->gate_width, widest, l->recurrent_width, chunk, l->lanes);
+    const int64_t for_head = cylstm_weight_scratch(l->head_width, l->width, 0, head, l->lanes);
     for (int i = 0; i < 2; i++) b->dhidden[i] = cylstm_arena_floats(a, hidden);
     b->dgates = cylstm_arena_floats(a, cylstm_product(chunk, l->gate_width));
     b->h_before = cylstm_arena_floats(a, cylstm_product(chunk, l->recurrent_width));
@@ -79,7 +80,7 @@ void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64
     b->dc = cylstm_arena_floats(a, state);
     b->c_initial = cylstm_arena_floats(a, state);
     b->dinput = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
-    b->scratch = cylstm_arena_floats(a, cylstm_linear_scratch(widest, scratch_rows, l->lanes));
+    b->scratch = cylstm_arena_floats(a, for_layers > for_head ? for_layers : for_head);
     if (b->tape->dropout.probability > 0.0f) b->dropped = cylstm_arena_floats(a, hidden);
     if (has_head(n)) b->dscores = cylstm_arena_floats(a, cylstm_product(head, l->head_width));
     if (is_pooled(n)) b->dpooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
@@ -375,10 +376,11 @@ static void backward_head(worker *w, const backward_call *b, float *dhidden)
     }
     cylstm_barrier(w);
     float *dweight = b->dparameters + cylstm_layout_head(l);
-    cylstm_linear_backward_weight(w, &b->compute, &n->weights.head, count, b->dscores, l->head_width, features,
-                                  l->width, dweight, b->scratch);
+    const weight_gradient gradient = {features, l->width, l->width, dweight};
+    cylstm_linear_backward_weights(w, &b->compute, n->weights.head.outputs, count, b->dscores, l->head_width, &gradient,
+                                   1, b->scratch);
     cylstm_linear_backward_bias(w, n->weights.head.outputs, count, b->dscores, l->head_width,
-                                dweight + outputs * l->width);
+                                dweight + outputs * l->width, NULL);
     cylstm_linear_backward_input(w, &b->compute, &n->weights.head, count, b->dscores, l->head_width,
                                  is_pooled(n) ? b->dpooled : dhidden, l->width, 0);
     cylstm_barrier(w);

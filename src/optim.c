@@ -46,28 +46,25 @@ static void rmsprop_body(worker *w, void *context)
     }
 }
 
-/*
- * Kingma and Ba, ICLR 2015; decoupled decay: Loshchilov and Hutter, ICLR 2019.
- * m = m + (1 - b1) (g - m), v = b2 v + (1 - b2) g^2,
- * p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
- */
 static void adam_body(worker *w, void *context)
 {
     const optimizer_step *s = context;
-    const float scale = (float)s->grad_scale, decay = s->decoupled ? 0.0f : (float)s->weight_decay;
-    const float shrink = s->decoupled ? (float)(1.0 - s->learning_rate * s->weight_decay) : 1.0f;
-    const float rest1 = (float)(1.0 - s->beta1), beta2 = (float)s->beta2, rest2 = (float)(1.0 - s->beta2),
-                eps = (float)s->eps;
-    const float rate = (float)(s->learning_rate / (1.0 - pow(s->beta1, (double)s->step)));
-    const float correction = (float)sqrt(1.0 - pow(s->beta2, (double)s->step));
-    float *first = s->slots[0], *second = s->slots[1];
-    const range mine = cylstm_share(w, s->count);
-    for (int64_t i = mine.begin; i < mine.end; i++) {
-        const float g = gradient_of(s, i, scale, decay);
-        first[i] += rest1 * (g - first[i]);
-        second[i] = beta2 * second[i] + rest2 * g * g;
-        s->parameters[i] = s->parameters[i] * shrink - rate * first[i] / (sqrtf(second[i]) / correction + eps);
-    }
+    const adam_args args = {
+        .parameters = s->parameters,
+        .gradients = s->gradients,
+        .first = s->slots[0],
+        .second = s->slots[1],
+        .scale = (float)s->grad_scale,
+        .decay = s->decoupled ? 0.0f : (float)s->weight_decay,
+        .shrink = s->decoupled ? (float)(1.0 - s->learning_rate * s->weight_decay) : 1.0f,
+        .rest1 = (float)(1.0 - s->beta1),
+        .beta2 = (float)s->beta2,
+        .rest2 = (float)(1.0 - s->beta2),
+        .rate = (float)(s->learning_rate / (1.0 - pow(s->beta1, (double)s->step))),
+        .correction = (float)sqrt(1.0 - pow(s->beta2, (double)s->step)),
+        .eps = (float)s->eps,
+    };
+    s->kernels->adam(cylstm_share(w, s->count), &args);
 }
 
 void cylstm_sgd(optimizer_step *s)
@@ -85,29 +82,48 @@ void cylstm_adam(optimizer_step *s)
     cylstm_parallel_run(cylstm_plan_copy_threads(s->count, s->threads), adam_body, s);
 }
 
+/* ---- the norm: sums of blocks, each in an order of its own, then those ascending ---- */
+
+enum { NORM_BLOCK = 1 << 16 };
+
+int64_t cylstm_norm_blocks(int64_t count)
+{
+    return (count + NORM_BLOCK - 1) / NORM_BLOCK;
+}
+
+/* Eight sums side by side, so that a compiler may use vectors. */
+static double sum_of_squares(const float *values, int64_t count)
+{
+    double sums[8] = {0};
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        for (int j = 0; j < 8; j++) sums[j] += (double)values[i + j] * values[i + j];
+    }
+    for (; i < count; i++) sums[0] += (double)values[i] * values[i];
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
 typedef struct norm {
     const float *values;
     int64_t count;
-    double result;
+    double *sums;
 } norm;
 
 static void norm_body(worker *w, void *context)
 {
-    norm *n = context;
-    /* Eight sums side by side, so that a compiler may use vectors. One thread: the order is part of the result. */
-    double sums[8] = {0};
-    int64_t i = 0;
-    if (!cylstm_is_first(w)) return;
-    for (; i + 8 <= n->count; i += 8) {
-        for (int j = 0; j < 8; j++) sums[j] += (double)n->values[i + j] * n->values[i + j];
+    const norm *n = context;
+    const range mine = cylstm_share(w, cylstm_norm_blocks(n->count));
+    for (int64_t block = mine.begin; block < mine.end; block++) {
+        const int64_t first = block * NORM_BLOCK, left = n->count - first;
+        n->sums[block] = sum_of_squares(n->values + first, left < NORM_BLOCK ? left : NORM_BLOCK);
     }
-    for (; i < n->count; i++) sums[0] += (double)n->values[i] * n->values[i];
-    n->result = sqrt(((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])));
 }
 
-double cylstm_global_norm(const float *values, int64_t count)
+double cylstm_global_norm(const float *values, int64_t count, int threads, double *sums)
 {
-    norm n = {values, count, 0.0};
-    cylstm_parallel_run(1, norm_body, &n);
-    return n.result;
+    norm n = {values, count, sums};
+    double sum = 0.0;
+    cylstm_parallel_run(cylstm_plan_copy_threads(count, threads), norm_body, &n);
+    for (int64_t block = 0; block < cylstm_norm_blocks(count); block++) sum += sums[block];
+    return sqrt(sum);
 }

@@ -2,9 +2,10 @@
 #ifndef CYLSTM_OPTIM_H
 #define CYLSTM_OPTIM_H
 
-#include <stdint.h>
+#include "kernels.h"
 
 typedef struct optimizer_step {
+    const kernels *kernels;
     int threads;
     int64_t count;
     float *parameters;
@@ -24,7 +25,8 @@ void cylstm_sgd(optimizer_step *s);
 void cylstm_rmsprop(optimizer_step *s);
 void cylstm_adam(optimizer_step *s);
 
-/* sqrt(sum of squares), in double, in a fixed order */
-double cylstm_global_norm(const float *values, int64_t count);
+/* sqrt(sum of squares), in double, in an order that does not depend on the threads; sums: room for cylstm_norm_blocks */
+double cylstm_global_norm(const float *values, int64_t count, int threads, double *sums);
+int64_t cylstm_norm_blocks(int64_t count);
 
 #endif

@@ -1,19 +1,22 @@
 #include "plan.h"
 
+#include <stdatomic.h>
+
 enum {
     /* Below this many multiply-adds a second thread costs more (some 5 us to wake it) than it brings. */
     WORK_PER_THREAD = 1000000,
     /* Values whose copying, packing or update takes as long as waking a thread. */
     VALUES_PER_THREAD = 200000,
     /* A sgemm tile: large enough that OpenBLAS's packing of its operands pays, small enough to share out. */
-    TILE_ROWS_TARGET = 256,
-    TILE_COLUMNS_TARGET = 256,
+    TILE_ROWS_TARGET = 512,
+    TILE_COLUMNS_TARGET = 512,
     /* OpenBLAS's bits for a row depend on the tile's height below this: such products stay with our own kernels. */
     TILE_ROWS_LEAST = 8,
     /* Rows whose gates (1024 units: 4 MB) still lie in the cache when they are stepped through. */
     CHUNK_ROWS = 512,
-    /* Below this many multiply-adds in all, our own kernels beat the call of sgemm and holding BLAS at one thread. */
-    BLAS_WORK = 2000000,
+    /* Below this many multiply-adds of a product our own kernels beat sgemm by more than a few per cent: their weights
+     * are packed already. */
+    BLAS_WORK = 1000000000,
 };
 
 plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
@@ -24,6 +27,7 @@ plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
     plan p = {.threads = max_threads, .chunk_rows = CHUNK_ROWS};
     if (worthwhile < p.threads) p.threads = worthwhile > 1 ? (int)worthwhile : 1;
     p.split_rows = batch >= (int64_t)8 * p.threads;
+    p.fused = rows <= batch || batch >= (int64_t)4 * p.threads;
     return p;
 }
 
@@ -34,11 +38,19 @@ int cylstm_plan_copy_threads(int64_t count, int max_threads)
     return worthwhile > 1 ? (int)worthwhile : 1;
 }
 
+static _Atomic int64_t blas_work = BLAS_WORK;
+
+void cylstm_set_blas_work(int64_t work)
+{
+    atomic_store(&blas_work, work > 0 ? work : BLAS_WORK);
+}
+
 int cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k)
 {
     if (c->blas == NULL || m < TILE_ROWS_LEAST || n < TILE_ROWS_LEAST) return 0;
     if (m > INT32_MAX || n > INT32_MAX || k > INT32_MAX) return 0;
-    return cylstm_product(cylstm_product(cylstm_product(m, n), k), segments) >= BLAS_WORK;
+    return cylstm_product(cylstm_product(cylstm_product(m, n), k), segments) >=
+           atomic_load_explicit(&blas_work, memory_order_relaxed);
 }
 
 int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int recording)

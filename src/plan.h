@@ -20,6 +20,7 @@ typedef struct compute {
 typedef struct plan {
     int threads;        /* worth using for this much work, at most what was asked for */
     int split_rows;     /* a step is shared out by sequences (no barrier), else by units (a barrier per step) */
+    int fused;          /* a step projects its own input, where sgemm does not */
     int64_t chunk_rows; /* rows projected before they are stepped through */
 } plan;
 
@@ -28,6 +29,10 @@ plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads);
 
 /* Threads for a pass over `count` values that does little with each: copying, packing, an optimiser's update. */
 int cylstm_plan_copy_threads(int64_t count, int max_threads);
+
+/* The least multiply-adds of a product that sgemm does, for measurements and tests; 0: as measured for plan.c. Set while
+ * no call runs: bits depend on it. */
+void cylstm_set_blas_work(int64_t work);
 
 /* Whether a product (m, k) (k, n) should go to sgemm, which does it in that many segments, each (m, n). */
 int cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k);

@@ -127,15 +127,33 @@ static void leave(const recurrent_forward *f, range ranks, range units, const fl
     if (has_cell(&f->pass)) store_state(&f->pass, ranks, units, f->c, f->final[1]);
 }
 
-static void step(const recurrent_forward *f, const share *s, int64_t t, float *gates, const float *h_previous,
-                 float *h_next)
+/* How a chunk's inputs are projected. The bits of the first two are the same. */
+typedef enum projection {
+    FUSED,     /* by the steps, as part of their chains of FMAs */
+    BY_KERNEL, /* beforehand */
+    BY_BLAS    /* beforehand, without the bias, which the steps add */
+} projection;
+
+static projection how_to_project(const recurrent_pass *p, const chunk *c)
+{
+    if (cylstm_linear_uses_blas(p->compute, &p->weights->input, cylstm_chunk_rows(p->sequences, c))) return BY_BLAS;
+    return p->plan->fused ? FUSED : BY_KERNEL;
+}
+
+static void step(const recurrent_forward *f, const share *s, projection how, int64_t t, float *gates,
+                 const float *h_previous, float *h_next, int descending)
 {
     const recurrent_pass *p = &f->pass;
     const int64_t row = p->sequences->offsets[t];
     const step_args args = {
         .rows = clip(s->rows, 0, cylstm_active(p->sequences, t)),
         .panels = s->panels,
+        .descending = descending,
         .weights = &p->weights->recurrent.forward,
+        .input_weights = how == FUSED ? &p->weights->input.forward : NULL,
+        .bias = how == BY_KERNEL ? NULL : p->weights->bias,
+        .x = p->input + row * p->input_row,
+        .x_row = p->input_row,
         .hidden = p->layout->config.hidden_size,
         .units = p->layout->units,
         .gates = gates,
@@ -146,12 +164,14 @@ static void step(const recurrent_forward *f, const share *s, int64_t t, float *g
         .out = p->output + row * p->output_row,
         .out_row = p->output_row,
         .cell = f->recording && has_cell(p) ? p->cell + row * p->layout->units : NULL,
+        .recording = f->recording,
     };
     p->compute->kernels->step[p->layout->config.cell](&args);
 }
 
 /* The steps of a chunk, whose pre-activations lie in `gates`. *parity says which of the two h is the last one. */
-static void walk_chunk(worker *w, const recurrent_forward *f, share *s, const chunk *c, float *gates, int *parity)
+static void walk_chunk(worker *w, const recurrent_forward *f, share *s, projection how, const chunk *c, float *gates,
+                       int *parity)
 {
     const recurrent_pass *p = &f->pass;
     const panels *weights = &p->weights->recurrent.forward;
@@ -160,8 +180,8 @@ static void walk_chunk(worker *w, const recurrent_forward *f, share *s, const ch
         const int64_t active = cylstm_active(p->sequences, t), next = cylstm_active(p->sequences, step_after(p, t));
         const range units = share_units(s, weights, p->layout->units);
         float *h_next = f->h[1 - *parity];
-        step(f, s, t, gates + (p->sequences->offsets[t] - p->sequences->offsets[c->begin]) * p->layout->gate_width,
-             f->h[*parity], h_next);
+        step(f, s, how, t, gates + (p->sequences->offsets[t] - p->sequences->offsets[c->begin]) * p->layout->gate_width,
+             f->h[*parity], h_next, *parity);
         leave(f, clip(s->rows, next, active), units, h_next);
         enter(f, clip(s->rows, active, next), units, h_next);
         *parity = 1 - *parity;
@@ -189,12 +209,20 @@ void cylstm_recurrent_forward(worker *w, const recurrent_forward *f)
     while (cylstm_next_chunk(seq, p->plan->chunk_rows, p->reverse, before, &at)) {
         const int64_t first = seq->offsets[at.begin];
         float *gates = p->gates + (f->recording ? first * p->layout->gate_width : 0);
-        cylstm_linear_forward(w, p->compute, &p->weights->input, cylstm_chunk_rows(seq, &at),
-                              p->input + first * p->input_row, p->input_row, gates, p->layout->gate_width);
-        cylstm_barrier(w);
+        const projection how = how_to_project(p, &at);
+        if (how != FUSED) {
+            linear input = p->weights->input;
+            if (how == BY_BLAS) input.bias = NULL;
+            cylstm_linear_forward(w, p->compute, &input, cylstm_chunk_rows(seq, &at), p->input + first * p->input_row,
+                                  p->input_row, gates, p->layout->gate_width);
+        }
+        /* Steps read what others have projected and, of the state, loaded; sequences that project their own read nothing
+         * of the others. */
+        const int alone = how == FUSED && p->plan->split_rows;
+        if (!alone) cylstm_barrier(w);
         update_share(&s, w, p, weights->count);
-        walk_chunk(w, f, &s, &at, gates, &parity);
-        cylstm_barrier(w);
+        walk_chunk(w, f, &s, how, &at, gates, &parity);
+        if (!alone) cylstm_barrier(w); /* gates may be written again */
         update_share(&s, w, p, weights->count);
         previous = at;
         before = &previous;
@@ -242,7 +270,6 @@ static void leave_backward(const recurrent_backward *b, const share *s, range ra
         .b = &p->weights->recurrent.backward,
         .a = dgates,
         .a_row = p->layout->gate_width,
-        .a_k = 1,
         .c = b->dh,
         .c_row = p->layout->units,
         .columns = p->layout->recurrent_width,
@@ -303,16 +330,15 @@ static void chunk_gradients(worker *w, const recurrent_backward *b, const chunk 
     const recurrent_weights *m = p->weights;
     const int64_t first = p->sequences->offsets[c->begin], rows = cylstm_chunk_rows(p->sequences, c);
     const int64_t dgates_row = p->layout->gate_width, width = p->layout->recurrent_width;
-    cylstm_linear_backward_weight(w, p->compute, &m->input, rows, b->dgates, dgates_row,
-                                  p->input + first * p->input_row, p->input_row, b->dparameters + m->offsets.weight_ih,
-                                  b->scratch);
-    cylstm_linear_backward_weight(w, p->compute, &m->recurrent, rows, b->dgates, dgates_row, b->h_before, width,
-                                  b->dparameters + m->offsets.weight_hh, b->scratch);
+    const weight_gradient gradients[] = {
+        {p->input + first * p->input_row, p->input_row, m->input.inputs, b->dparameters + m->offsets.weight_ih},
+        {b->h_before, width, width, b->dparameters + m->offsets.weight_hh},
+    };
+    cylstm_linear_backward_weights(w, p->compute, m->input.outputs, rows, b->dgates, dgates_row, gradients, 2,
+                                   b->scratch);
     if (m->offsets.bias_ih >= 0) {
         cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row,
-                                    b->dparameters + m->offsets.bias_ih);
-        cylstm_linear_backward_bias(w, m->input.outputs, rows, b->dgates, dgates_row,
-                                    b->dparameters + m->offsets.bias_hh);
+                                    b->dparameters + m->offsets.bias_ih, b->dparameters + m->offsets.bias_hh);
     }
     if (b->dinput != NULL) {
         cylstm_linear_backward_input(w, p->compute, &m->input, rows, b->dgates, dgates_row,

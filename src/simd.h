@@ -8,6 +8,7 @@
 #ifndef CYLSTM_SIMD_H
 #define CYLSTM_SIMD_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -59,6 +60,10 @@ ALWAYS_INLINE vec vec_mul(vec a, vec b)
 ALWAYS_INLINE vec vec_div(vec a, vec b)
 {
     return _mm512_div_ps(a, b);
+}
+ALWAYS_INLINE vec vec_sqrt(vec a)
+{
+    return _mm512_sqrt_ps(a);
 }
 ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
 {
@@ -132,6 +137,10 @@ ALWAYS_INLINE vec vec_div(vec a, vec b)
 {
     return _mm256_div_ps(a, b);
 }
+ALWAYS_INLINE vec vec_sqrt(vec a)
+{
+    return _mm256_sqrt_ps(a);
+}
 ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
 {
     return _mm256_fmadd_ps(a, b, c);
@@ -203,6 +212,10 @@ ALWAYS_INLINE vec vec_mul(vec a, vec b)
 ALWAYS_INLINE vec vec_div(vec a, vec b)
 {
     return vdivq_f32(a, b);
+}
+ALWAYS_INLINE vec vec_sqrt(vec a)
+{
+    return vsqrtq_f32(a);
 }
 ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
 {
@@ -282,6 +295,11 @@ ALWAYS_INLINE vec vec_mul(vec a, vec b)
 ALWAYS_INLINE vec vec_div(vec a, vec b)
 {
     EACH_LANE a.v[i] /= b.v[i];
+    return a;
+}
+ALWAYS_INLINE vec vec_sqrt(vec a)
+{
+    EACH_LANE a.v[i] = sqrtf(a.v[i]);
     return a;
 }
 ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)

@@ -111,10 +111,16 @@ static void pack_backward_body(worker *w, void *context)
     const weights *from = ((packing *)context)->weights;
     const layout *l = ((packing *)context)->layout;
     for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
-        pack_backward(w, &from->layers[i].input, l->lanes);
+        if (i >= l->directions) pack_backward(w, &from->layers[i].input, l->lanes);
         pack_backward(w, &from->layers[i].recurrent, l->lanes);
     }
     if (l->config.output_size > 0) pack_backward(w, &from->head, l->lanes);
+}
+
+static void pack_for_dx_body(worker *w, void *context)
+{
+    const packing *p = context;
+    for (int d = 0; d < p->layout->directions; d++) pack_backward(w, &p->weights->layers[d].input, p->layout->lanes);
 }
 
 void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads)
@@ -127,4 +133,10 @@ void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads
 {
     packing context = {w, l};
     cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_backward_body, &context);
+}
+
+void cylstm_weights_pack_for_dx(const weights *w, const layout *l, int threads)
+{
+    packing context = {w, l};
+    cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_for_dx_body, &context);
 }

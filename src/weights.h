@@ -29,5 +29,7 @@ void cylstm_weights_place(weights *w, const layout *l, const float *parameters, 
 /* Brings the copies up to date with the parameters. */
 void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads);
 void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads);
+/* And that of the first layer's input weights, for the gradient of the input. */
+void cylstm_weights_pack_for_dx(const weights *w, const layout *l, int threads);
 
 #endif

@@ -43,6 +43,18 @@ def test_a_large_projection_goes_to_sgemm():
     assert count_calls(lambda: layer.record(x)) > 0
 
 
+def test_by_the_plan_what_is_large_is_a_gigaflop():
+    """The other tests let sgemm do smaller products (conftest.py)."""
+    code = """
+import numpy as np, cylstm
+from cylstm import _blas
+for inputs, hidden in ((256, 256), (512, 1024)):
+    cylstm.LSTM(inputs, hidden, seed=1)(np.zeros((16, 32, inputs), np.float32))
+    print(_blas.calls() > 0)
+"""
+    assert run_python(code, CYLSTM_BLAS_WORK="").split() == ["False", "True"]
+
+
 def test_so_do_its_gradients():
     layer, x = make_layer(), make_input(60)
     y, _, tape = layer.record(x)

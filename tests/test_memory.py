@@ -59,11 +59,12 @@ NETWORKS = {
 @pytest.mark.parametrize("lengths", [None, [100, 0, 3, 50, 99]], ids=["full", "ragged"])
 def test_a_tape_says_how_much_it_holds(make, lengths):
     layer, x = make(), make_input(100, 5)
-    layer.record(x, lengths=lengths)  # what a layer keeps for all calls is there from here on
+    other = layer.record(x, lengths=lengths)  # what calls work in is there from here on
     with traced():
         before = allocated()
         tape = layer.record(x, lengths=lengths)[2]
         assert tape.nbytes <= allocated() - before <= tape.nbytes + 4000
+    assert other[2].nbytes == tape.nbytes
 
 
 def test_a_tape_of_short_sequences_is_smaller():
@@ -78,33 +79,39 @@ def test_a_tape_holds_little_more_than_what_backward_needs():
     assert 4 * numbers <= layer.record(x)[2].nbytes < 4 * numbers * 1.05
 
 
-def test_a_tape_is_freed_when_it_is_dropped():
+def test_tapes_that_are_dropped_leave_memory_for_one_that_is_to_come():
     layer, x = NETWORKS["LSTM"](), make_input(100, 5)
     y, _, tape = layer.record(x)
     layer.backward(tape, y)
     with traced():
         before = allocated()
-        tape = layer.record(x)[2]
-        seen, size = weakref.ref(tape), tape.nbytes
-        assert allocated() - before >= size
-        del tape
+        tapes = [layer.record(x)[2] for _ in range(4)]
+        seen, size = weakref.ref(tapes[0]), tape.nbytes
+        assert allocated() - before >= 4 * size
+        del tapes
         assert seen() is None
+        assert allocated() - before < size + 4000
+        next_tape = layer.record(x)[2]
+        assert allocated() - before < size + 8000
+        del next_tape
+        del layer, tape
         assert allocated() - before < 4000
 
 
-def test_a_view_keeps_its_tape_and_nothing_else_does():
+def test_a_view_keeps_its_tape_from_the_next_one():
     layer, x = NETWORKS["LSTM"](), make_input(100, 5)
-    layer.record(x)
+    tape = layer.record(x)[2]
+    view = tape.layers[0][0].forget_gate
+    expected = view.copy()
+    del tape
+    other = layer.record(np.zeros_like(x))[2]
+    np.testing.assert_array_equal(view, expected)
     with traced():
         before = allocated()
-        tape = layer.record(x)[2]
-        size, view = tape.nbytes, tape.layers[0][0].forget_gate
-        expected = view.copy()
-        del tape
-        assert allocated() - before >= size
-        np.testing.assert_array_equal(view, expected)
-        del view, expected
-        assert allocated() - before < 4000
+        del view
+        others = [layer.record(x)[2]]
+        assert allocated() - before < 4000  # in the memory of the first
+    assert others[0].nbytes == other.nbytes
 
 
 # --- nothing grows -------------------------------------------------------------------------------

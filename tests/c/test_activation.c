@@ -40,6 +40,7 @@ static void activate(const kernels *k, const float x[COUNT], activated *y)
         .out = out,
         .out_row = units,
         .cell = cell,
+        .recording = 1,
     };
     k->step[CYLSTM_LSTM](&args);
     for (int64_t r = 0; r < rows; r++) {

@@ -49,23 +49,37 @@ static float expected_product(const kernels *isa, const product_case *p, float i
     return sum;
 }
 
+/* The rows of a as pack_tiles takes them, from a matrix that has them as columns. */
+static float *as_tiles(const kernels *isa, const product_case *p)
+{
+    float *columns = new_floats(p->rows * p->k), *tiles = new_floats(p->rows * p->k);
+    for (int64_t r = 0; r < p->rows; r++) {
+        for (int64_t k = 0; k < p->k; k++) columns[k * p->rows + r] = p->a[r * p->k + k];
+    }
+    const int64_t half = p->k / 2;
+    isa->pack_tiles((range){0, half}, p->rows, p->k, columns, p->rows, tiles);
+    isa->pack_tiles((range){half, p->k}, p->rows, p->k, columns, p->rows, tiles);
+    free(columns);
+    return tiles;
+}
+
 /* init_row 0: one row for all, as a bias; init_row < 0: none. */
-static void check_product(const kernels *isa, const product_case *p, int64_t init_row, int transposed)
+static void check_product(const kernels *isa, const product_case *p, int64_t init_row, int tiled)
 {
     enum { MARGIN = 3 };
     const panels packed = pack_plain(p, isa->lanes);
-    const int64_t c_row = p->columns + MARGIN, first = random_integer(0, p->rows - 1);
-    float *c = new_floats(p->rows * c_row), *a = new_floats(p->rows * p->k);
-    for (int64_t r = 0; r < p->rows; r++) {
-        for (int64_t k = 0; k < p->k; k++) a[transposed ? k * p->rows + r : r * p->k + k] = p->a[r * p->k + k];
-    }
+    const int64_t c_row = p->columns + MARGIN, tiles = p->rows / isa->tile_rows - 1;
+    const int64_t first = tiled ? isa->tile_rows * random_integer(0, tiles > 0 ? tiles : 0)
+                                : random_integer(0, p->rows - 1);
+    float *c = new_floats(p->rows * c_row);
+    float *a = tiled ? as_tiles(isa, p) : NULL;
     const product_args args = {
         .rows = {first, p->rows},
         .panels = {0, packed.count},
         .b = &packed,
-        .a = a,
-        .a_row = transposed ? 1 : p->k,
-        .a_k = transposed ? p->rows : 1,
+        .a = tiled ? a : p->a,
+        .a_row = p->k,
+        .a_tiled = tiled,
         .init = init_row < 0 ? NULL : p->init,
         .init_row = init_row < 0 ? 0 : init_row,
         .c = c,
@@ -209,10 +223,10 @@ static unit expected_unit(const step_case *s, const float *gates, const float *c
     return u;
 }
 
-static void run_step(const kernels *isa, step_case *s, int recording)
+static step_args step_of(step_case *s, int recording)
 {
     const layout *l = &s->layout;
-    const step_args args = {
+    return (step_args){
         .rows = {0, s->rows},
         .panels = {0, s->forward.count},
         .weights = &s->forward,
@@ -226,8 +240,103 @@ static void run_step(const kernels *isa, step_case *s, int recording)
         .out = s->out,
         .out_row = l->config.hidden_size,
         .cell = recording && l->gates > 1 ? s->cell : NULL,
+        .recording = recording,
     };
-    isa->step[l->config.cell](&args);
+}
+
+static void run_step(const kernels *isa, step_case *s, int recording)
+{
+    const step_args args = step_of(s, recording);
+    isa->step[s->layout.config.cell](&args);
+}
+
+/* ---- where the input is projected ---- */
+
+/* A step's inputs, with the weights and biases that project them. */
+typedef struct input_case {
+    int64_t inputs;
+    float *x, *weight, *bias; /* (rows, inputs), (gates * H, inputs), (gate_width) */
+    panels packed;
+} input_case;
+
+static input_case new_input(const step_case *s, int64_t inputs)
+{
+    const layout *l = &s->layout;
+    const axis k = {.segments = 1, .padded = inputs, .valid = inputs}, gates = cylstm_layout_gate_axis(l);
+    input_case i = {.inputs = inputs,
+                    .x = new_random(s->rows * inputs, 1.0f),
+                    .weight = new_random(l->gates * l->config.hidden_size * inputs, 1.0f),
+                    .bias = new_padded(l, 1, l->gates, 1.0f),
+                    .packed = cylstm_layout_gate_panels(l, inputs)};
+    i.packed.data = new_floats(cylstm_panels_size(&i.packed, l->lanes));
+    cylstm_pack(&i.packed, (range){0, i.packed.count}, l->lanes, i.weight, k, 1, gates, inputs);
+    return i;
+}
+
+static void free_input(input_case *i)
+{
+    float *all[] = {i->x, i->weight, i->bias, i->packed.data};
+    for (size_t n = 0; n < sizeof all / sizeof *all; n++) free(all[n]);
+}
+
+/* gates = x W_ih^T, or with the bias as the start of each chain */
+static void project(const kernels *isa, step_case *s, const input_case *i, int with_bias)
+{
+    const product_args args = {.rows = {0, s->rows},
+                               .panels = {0, i->packed.count},
+                               .b = &i->packed,
+                               .a = i->x,
+                               .a_row = i->inputs,
+                               .init = with_bias ? i->bias : NULL,
+                               .c = s->gates,
+                               .c_row = s->layout.gate_width,
+                               .columns = s->layout.gate_width};
+    isa->product(&args);
+}
+
+/* Inputs projected beforehand or by the step, panels in either order: the same bits. With the bias added by the step, as
+ * after sgemm: the same but for rounding. */
+static void check_projections(const kernels *isa, cylstm_cell cell, int64_t hidden, int64_t rows, int64_t inputs)
+{
+    step_case s = new_step(cell, hidden, rows, isa->lanes);
+    input_case i = new_input(&s, inputs);
+    const int64_t size = rows * s.layout.units;
+    float *c_before = new_floats(size), *expected = new_floats(size);
+    memcpy(c_before, s.c, (size_t)size * sizeof(float));
+    project(isa, &s, &i, 1);
+    run_step(isa, &s, 0);
+    memcpy(expected, s.next, (size_t)size * sizeof(float));
+    for (int descending = 0; descending < 2; descending++) {
+        step_args fused = step_of(&s, 0);
+        fused.input_weights = &i.packed;
+        fused.bias = i.bias;
+        fused.x = i.x;
+        fused.x_row = inputs;
+        fused.descending = descending;
+        fused.gates = NULL;
+        memcpy(s.c, c_before, (size_t)size * sizeof(float));
+        isa->step[cell](&fused);
+        CHECK(same_bits(s.next, expected, size), "%s: fused, H %lld, I %lld", isa->name, (long long)hidden,
+              (long long)inputs);
+    }
+    project(isa, &s, &i, 0);
+    step_args adding = step_of(&s, 0);
+    adding.bias = i.bias;
+    memcpy(s.c, c_before, (size_t)size * sizeof(float));
+    isa->step[cell](&adding);
+    for (int64_t n = 0; n < size; n++) check_close(s.next[n], expected[n], isa, "h", n / s.layout.units, n);
+    free(c_before);
+    free(expected);
+    free_input(&i);
+    free_step(&s);
+}
+
+static void test_projections(const kernels *isa)
+{
+    const int64_t hiddens[] = {1, 17, 70}, rows[] = {1, 5, 8, 13}, inputs[] = {1, 9};
+    for (int i = 0; i < 3 * 3 * 4 * 2; i++) {
+        check_projections(isa, (cylstm_cell)(i % 3), hiddens[i / 3 % 3], rows[i / 9 % 4], inputs[i / 36]);
+    }
 }
 
 static void check_unit(const kernels *isa, const step_case *s, const unit *expected, int64_t row, int64_t index,
@@ -438,6 +547,7 @@ int main(void)
     for (int i = 0; i < count; i++) {
         test_products(isas[i]);
         test_steps(isas[i]);
+        test_projections(isas[i]);
         test_softmax(isas[i]);
         test_nan_passes_through(isas[i]);
     }

@@ -19,6 +19,7 @@ typedef struct problem {
     float *weight, *bias, *scratch;      /* (segments * valid, inputs), (segments * padded), for dW */
     float *x, *dy;                       /* (rows, inputs), (rows, segments * padded) */
     float *y, *dx, *dweight, *dbias;     /* results: of y's, x's, the weight's shape, (segments * valid) */
+    float *dtwice, *dtwice_bias;         /* the same, of a second matrix and bias with the same inputs */
 } problem;
 
 static panels new_panels(panels p, int lanes, const float *source, axis k, int64_t k_stride, axis columns,
@@ -62,12 +63,15 @@ static problem new_problem(const kernels *isa, int is_lstm, int64_t rows, int64_
     p.bias = new_random(width, 1.0f);
     p.x = new_random(rows * inputs, 1.0f);
     p.dy = new_random(rows * width, 1.0f);
+    for (int64_t i = 0, row; i < width; i++) p.bias[i] = output_of(p.l.outputs, i, &row) ? p.bias[i] : 0.0f;
     for (int64_t i = 0, row; i < rows * width; i++) p.dy[i] = output_of(p.l.outputs, i % width, &row) ? p.dy[i] : 0.0f;
-    p.scratch = new_floats(cylstm_linear_scratch(inputs, rows, isa->lanes));
+    p.scratch = new_floats(cylstm_weight_scratch(width, inputs, inputs, rows, isa->lanes));
     p.y = new_floats(rows * width);
     p.dx = new_random(rows * inputs, 1.0f);
     p.dweight = new_random(weights * inputs, 1.0f);
     p.dbias = new_random(weights, 1.0f);
+    p.dtwice = new_floats(weights * inputs);
+    p.dtwice_bias = new_floats(weights);
     p.l.weight = p.weight;
     p.l.bias = p.bias;
     pack_problem(&p, is_lstm ? &gates : NULL);
@@ -76,8 +80,9 @@ static problem new_problem(const kernels *isa, int is_lstm, int64_t rows, int64_
 
 static void free_problem(problem *p)
 {
-    float *all[] = {p->weight, p->bias,           p->scratch,        p->x, p->dy, p->y, p->dx, p->dweight,
-                    p->dbias,  p->l.forward.data, p->l.backward.data};
+    float *all[] = {
+        p->weight,      p->bias,           p->scratch,        p->x, p->dy, p->y, p->dx, p->dweight, p->dbias, p->dtwice,
+        p->dtwice_bias, p->l.forward.data, p->l.backward.data};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -89,8 +94,9 @@ static void run_all(worker *w, void *context)
     const int64_t width = cylstm_axis_width(p->l.outputs), inputs = p->l.inputs;
     cylstm_linear_forward(w, &p->compute, &p->l, p->rows, p->x, inputs, p->y, width);
     cylstm_linear_backward_input(w, &p->compute, &p->l, p->rows, p->dy, width, p->dx, inputs, 1);
-    cylstm_linear_backward_weight(w, &p->compute, &p->l, p->rows, p->dy, width, p->x, inputs, p->dweight, p->scratch);
-    cylstm_linear_backward_bias(w, p->l.outputs, p->rows, p->dy, width, p->dbias);
+    const weight_gradient gradients[] = {{p->x, inputs, inputs, p->dweight}, {p->x, inputs, inputs, p->dtwice}};
+    cylstm_linear_backward_weights(w, &p->compute, p->l.outputs, p->rows, p->dy, width, gradients, 2, p->scratch);
+    cylstm_linear_backward_bias(w, p->l.outputs, p->rows, p->dy, width, p->dbias, p->dtwice_bias);
 }
 
 static void check_sum(float ours, double exact, int64_t terms, const problem *p, const char *what)
@@ -105,8 +111,8 @@ static void check_forward(const problem *p)
     const int64_t width = cylstm_axis_width(p->l.outputs), inputs = p->l.inputs;
     for (int64_t r = 0; r < p->rows; r++) {
         for (int64_t n = 0, row; n < width; n++) {
-            double sum = p->bias[n];
             const int is_output = output_of(p->l.outputs, n, &row);
+            double sum = p->bias[n];
             for (int64_t k = 0; is_output && k < inputs; k++)
                 sum += (double)p->weight[row * inputs + k] * p->x[r * inputs + k];
             check_sum(p->y[r * width + n], sum, inputs, p, is_output ? "y" : "padding of y");
@@ -157,8 +163,12 @@ static void check_problem(problem p, int most_threads)
         memcpy(p.dx, before.dx, (size_t)x_size * sizeof(float));
         memcpy(p.dweight, before.dweight, (size_t)weights * sizeof(float));
         memcpy(p.dbias, before.dbias, (size_t)biases * sizeof(float));
+        memcpy(p.dtwice, before.dweight, (size_t)weights * sizeof(float));
+        memcpy(p.dtwice_bias, before.dbias, (size_t)biases * sizeof(float));
         if (threads > 1) calm_down();
         cylstm_parallel_run(threads, run_all, &p);
+        CHECK(same_bits(p.dtwice, p.dweight, weights) && same_bits(p.dtwice_bias, p.dbias, biases),
+              "dW or db of the second matrix differs");
         if (threads > 1) {
             CHECK(same_bits(p.y, one.y, y_size) && same_bits(p.dx, one.dx, x_size), "y or dx differs on %d threads",
                   threads);
@@ -190,6 +200,7 @@ static void test_by_kernels(const kernels *isa)
 /* Large enough for sgemm: gates that need padding and gates that do not, several tiles, and a head. */
 static void test_by_sgemm(const kernels *isa)
 {
+    cylstm_set_blas_work(2000000);
     const struct {
         int is_lstm;
         int64_t rows, inputs, outputs;

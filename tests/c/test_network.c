@@ -54,8 +54,8 @@ static void check_same(const model *m, const data *d, how h, const results *expe
 {
     if (h.plan.threads > 1) calm_down();
     results r = run(m, d, h);
-    CHECK(same_outputs(m, d, &r, expected), "%s on %d threads, rows %ssplit: other outputs", what, h.plan.threads,
-          h.plan.split_rows ? "" : "not ");
+    CHECK(same_outputs(m, d, &r, expected), "%s on %d threads, rows %ssplit, %sfused: other outputs", what,
+          h.plan.threads, h.plan.split_rows ? "" : "not ", h.plan.fused ? "" : "not ");
     if (h.recording)
         CHECK(same_gradients(m, d, &r, expected), "%s on %d threads: other gradients", what, h.plan.threads);
     free_results(&r);
@@ -71,8 +71,8 @@ static void test_division_changes_no_bit(const kernels *isa)
         const int64_t chunk = random_integer(1, 30);
         results expected = run(&m, &d, (how){.plan = alone(chunk), .recording = 1});
         for (int threads = 1; threads <= 3; threads++) {
-            for (int split = 0; split < 2; split++) {
-                const plan p = {.threads = threads, .split_rows = split, .chunk_rows = chunk};
+            for (int way = 0; way < 4; way++) {
+                const plan p = {.threads = threads, .split_rows = way & 1, .fused = way >> 1, .chunk_rows = chunk};
                 check_same(&m, &d, (how){.plan = p, .recording = 1}, &expected, "recording");
                 check_same(&m, &d, (how){.plan = p}, &expected, "inference");
             }
@@ -253,8 +253,8 @@ static void test_sgemm_gives_nearly_the_same_on_any_number_of_threads(void)
     check_near(expected.dx, kernels_alone.dx, d.x_size, "dx");
     check_near(expected.dparameters, kernels_alone.dparameters, m.net.layout.parameter_count, "parameters");
     for (int threads = 2; threads <= 3; threads++) {
-        for (int split = 0; split < 2; split++) {
-            const plan p = {.threads = threads, .split_rows = split, .chunk_rows = 512};
+        for (int way = 0; way < 4; way++) {
+            const plan p = {.threads = threads, .split_rows = way & 1, .fused = way >> 1, .chunk_rows = 512};
             check_same(&m, &d, (how){.plan = p, .recording = 1, .blas = &sleepy}, &expected, "a team that shrinks");
         }
     }
@@ -352,6 +352,7 @@ static void test_absurd_sizes_do_not_wrap(void)
 
 int main(void)
 {
+    cylstm_set_blas_work(2000000);
     const kernels *isas[MOST_ISAS];
     const int count = find_isas(isas);
     cylstm_set_thread_budget(3);

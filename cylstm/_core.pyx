@@ -334,7 +334,7 @@ cdef class Network:
     cdef cnp.ndarray _vector  # the same, writable
     cdef cnp.ndarray _mean, _std
     cdef Memory _forward_copies, _backward_copies
-    cdef int64_t _packed_forward, _packed_backward, _packed_dx  # versions of the weights that the copies are of; 0: none
+    cdef int64_t _packed_forward, _packed_backward, _packed_dx  # versions of the weights the copies are of
     cdef Guard guard
     cdef list _idle  # Memory of calls that have ended
     cdef Memory _idle_tape  # of the last tape that is gone

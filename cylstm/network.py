@@ -224,7 +224,10 @@ class Network:
         Any number of threads may call one network at once.
         """
         if (
-            state is lengths is num_threads is out is None
+            state is None
+            and lengths is None
+            and num_threads is None
+            and out is None
             and reproducible is False
             and not self._signature.batch_first
             and (usual := self._network.try_forward(x)) is not None

@@ -57,7 +57,9 @@ class RNNTrace(NamedTuple):
 
 
 class Tape:
-    """What `record` keeps for `backward`; freed when it and all views of it are dropped.
+    """What `record` keeps for `backward`, until it and all views of it are dropped.
+
+    The layer keeps the memory of the last tape that was dropped, for the next one.
 
     Examples
     --------

@@ -57,6 +57,7 @@ typedef struct step_args {
 /* One time step backward, for some rows and some panels of W_hh packed by recurrent column. */
 typedef struct step_backward_args {
     range rows, panels;
+    int descending;
     const panels *weights; /* W_hh by column: k runs over the gates */
     int64_t hidden, units;
     int64_t gates_row; /* row width of gates, dgates and dgates_next */

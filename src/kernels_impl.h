@@ -21,11 +21,12 @@ typedef struct operand {
     int64_t k_count;
 } operand;
 
-ALWAYS_INLINE void add_products_to_rows(tile sums, const int rows, const operand *operands, int operand_count)
+ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors, const operand *operands,
+                                   int operand_count)
 {
     vec acc[TILE_ROWS][PANEL];
     for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < PANEL; v++) acc[r][v] = vec_load(sums[r] + v * LANES);
+        for (int v = 0; v < vectors; v++) acc[r][v] = vec_load(sums[r] + v * LANES);
     }
     for (int o = 0; o < operand_count; o++) {
         const float *panel = operands[o].panel, *a = operands[o].a;
@@ -33,22 +34,23 @@ ALWAYS_INLINE void add_products_to_rows(tile sums, const int rows, const operand
         for (int64_t k = 0; k < operands[o].k_count; k++) {
             for (int r = 0; r < rows; r++) {
                 const vec broadcast = vec_set1(a[r * a_row + k * a_k]);
-                for (int v = 0; v < PANEL; v++) acc[r][v] = vec_fma(broadcast, vec_load(panel + v * LANES), acc[r][v]);
+                for (int v = 0; v < vectors; v++)
+                    acc[r][v] = vec_fma(broadcast, vec_load(panel + v * LANES), acc[r][v]);
             }
             panel += PANEL * LANES;
         }
     }
     for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < PANEL; v++) vec_store(sums[r] + v * LANES, acc[r][v]);
+        for (int v = 0; v < vectors; v++) vec_store(sums[r] + v * LANES, acc[r][v]);
     }
 }
 
-/* sums[r][n] += sum over operands and k, ascending, of a[r][k] * panel[k][n]. The switch makes `rows` a constant to the
- * compiler, so that the accumulators are registers. */
-static void add_products(tile sums, int64_t rows, const operand *operands, int operand_count)
+/* The switches make rows and vectors constants to the compiler, so that the accumulators are registers. */
+ALWAYS_INLINE void add_products_to_vectors(tile sums, int64_t rows, const int vectors, const operand *operands,
+                                           int operand_count)
 {
 #define ROWS(n) \
-    case n: add_products_to_rows(sums, n, operands, operand_count); break
+    case n: add_products_to(sums, n, vectors, operands, operand_count); break
     switch (rows) {
         ROWS(1);
 #if TILE_ROWS >= 2
@@ -69,6 +71,17 @@ static void add_products(tile sums, int64_t rows, const operand *operands, int o
 #undef ROWS
 }
 
+/* sums[r][n] += sum over operands and k, ascending, of a[r][k] * panel[k][n], for the panel's first `vectors` vectors. */
+static void add_products(tile sums, int64_t rows, int vectors, const operand *operands, int operand_count)
+{
+    switch (vectors) {
+    case 1: add_products_to_vectors(sums, rows, 1, operands, operand_count); break;
+    case 2: add_products_to_vectors(sums, rows, 2, operands, operand_count); break;
+    case 3: add_products_to_vectors(sums, rows, 3, operands, operand_count); break;
+    default: add_products_to_vectors(sums, rows, PANEL, operands, operand_count); break;
+    }
+}
+
 ALWAYS_INLINE const float *panel_data(const panels *p, int64_t panel)
 {
     return p->data + panel * p->k * PANEL * LANES;
@@ -77,6 +90,14 @@ ALWAYS_INLINE const float *panel_data(const panels *p, int64_t panel)
 ALWAYS_INLINE int64_t panel_column(const panels *p, int64_t panel, int64_t vector)
 {
     return panel * p->panel_stride + vector * p->vector_stride;
+}
+
+/* How many of a panel's vectors hold any of the columns below `columns`: the last panel of a narrow matrix has few. */
+ALWAYS_INLINE int panel_vectors(const panels *p, int64_t panel, int64_t columns)
+{
+    int vectors = PANEL;
+    while (vectors > 1 && panel_column(p, panel, vectors - 1) >= columns) vectors--;
+    return vectors;
 }
 
 /* Declares the loops over panels, in ascending order or not, and, within one, over tiles of `count` rows from `row` on. */
@@ -103,8 +124,9 @@ static void product(const product_args *p)
 {
     tile sums;
     FOR_EACH_TILE(p, 0) {
+        const int vectors = panel_vectors(p->b, panel, p->columns);
         for (int64_t r = 0; r < count; r++) {
-            for (int64_t v = 0; v < PANEL; v++) {
+            for (int v = 0; v < vectors; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
                 vec_store(sums[r] + v * LANES,
                           p->init == NULL
@@ -117,9 +139,9 @@ static void product(const product_args *p)
                                 .a_k = p->a_tiled ? count : 1,
                                 .panel = panel_data(p->b, panel),
                                 .k_count = p->b->k};
-        add_products(sums, count, &factor, 1);
+        add_products(sums, count, vectors, &factor, 1);
         for (int64_t r = 0; r < count; r++) {
-            for (int64_t v = 0; v < PANEL; v++) {
+            for (int v = 0; v < vectors; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
                 vec_store_upto(p->c + (row + r) * p->c_row + column, vec_load(sums[r] + v * LANES),
                                p->columns - column);
@@ -154,11 +176,13 @@ static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int
 {
     const int projected = s->input_weights == NULL;
     for (int64_t r = 0; r < count; r++) {
-        const float *gates = s->gates + (row + r) * s->gates_row;
         for (int64_t v = 0; v < PANEL; v++) {
             const int64_t column = panel_column(s->weights, panel, v);
-            vec start = projected ? vec_load(gates + column) : vec_load(s->bias + column);
-            if (projected && s->bias != NULL) start = vec_add(start, vec_load(s->bias + column));
+            vec start = s->bias == NULL ? vec_set1(0.0f) : vec_load(s->bias + column);
+            if (projected) {
+                const vec input = vec_load(s->gates + (row + r) * s->gates_row + column);
+                start = s->bias == NULL ? input : vec_add(input, start);
+            }
             vec_store(sums[r] + v * LANES, start);
         }
     }
@@ -168,7 +192,7 @@ static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int
                             s->input_weights->k};
     }
     *next++ = (operand){s->h_previous + row * s->units, s->units, 1, panel_data(s->weights, panel), s->weights->k};
-    add_products(sums, count, factors, (int)(next - factors));
+    add_products(sums, count, PANEL, factors, (int)(next - factors));
 }
 
 ALWAYS_INLINE void store_hidden(const step_args *s, int64_t row, int64_t unit, vec h)
@@ -235,24 +259,24 @@ static void rnn_relu_step(const step_args *s)
     rnn_step(s, 1);
 }
 
-/* sums = dh_t = W_hh^T dgates_{t+1} + dL/dh_t from above */
-static void hidden_gradient(tile sums, const step_backward_args *s, int64_t row, int64_t count, int64_t panel)
+/* sums = dh_t = W_hh^T dgates_{t+1} + dL/dh_t from above, in the panel's first `vectors` vectors */
+static void hidden_gradient(tile sums, const step_backward_args *s, int64_t row, int64_t count, int64_t panel,
+                            int vectors)
 {
     for (int64_t r = 0; r < count; r++) {
-        for (int64_t v = 0; v < PANEL; v++) {
+        for (int v = 0; v < vectors; v++) {
             const int64_t unit = panel_column(s->weights, panel, v);
             vec_store(sums[r] + v * LANES,
-                      s->dgates_next == NULL ? vec_load_upto(s->dh_next + (row + r) * s->units + unit, s->units - unit)
-                                             : vec_set1(0.0f));
+                      s->dgates_next == NULL ? vec_load(s->dh_next + (row + r) * s->units + unit) : vec_set1(0.0f));
         }
     }
     if (s->dgates_next != NULL) {
         const operand factor = {s->dgates_next + row * s->gates_row, s->gates_row, 1, panel_data(s->weights, panel),
                                 s->weights->k};
-        add_products(sums, count, &factor, 1);
+        add_products(sums, count, vectors, &factor, 1);
     }
     for (int64_t r = 0; r < count; r++) {
-        for (int64_t v = 0; v < PANEL; v++) {
+        for (int v = 0; v < vectors; v++) {
             const int64_t unit = panel_column(s->weights, panel, v);
             const vec from_above = vec_load_upto(s->dout + (row + r) * s->dout_row + unit, s->hidden - unit);
             vec_store(sums[r] + v * LANES, vec_add(vec_load(sums[r] + v * LANES), from_above));
@@ -299,19 +323,18 @@ ALWAYS_INLINE void rnn_relu_unit_backward(const step_backward_args *s, int64_t r
     vec_store(s->dgates + at, vec_where_positive(vec_load(s->gates + at), dh));
 }
 
-#define DEFINE_STEP_BACKWARD(name, unit_backward)                                                      \
-    static void name(const step_backward_args *s)                                                      \
-    {                                                                                                  \
-        tile dh;                                                                                       \
-        FOR_EACH_TILE(s, 0) {                                                                          \
-            hidden_gradient(dh, s, row, count, panel);                                                 \
-            for (int64_t r = 0; r < count; r++) {                                                      \
-                for (int64_t v = 0; v < PANEL; v++) {                                                  \
-                    const int64_t unit = panel_column(s->weights, panel, v);                           \
-                    if (unit < s->units) unit_backward(s, row + r, unit, vec_load(dh[r] + v * LANES)); \
-                }                                                                                      \
-            }                                                                                          \
-        }                                                                                              \
+#define DEFINE_STEP_BACKWARD(name, unit_backward)                                                               \
+    static void name(const step_backward_args *s)                                                               \
+    {                                                                                                           \
+        tile dh;                                                                                                \
+        FOR_EACH_TILE(s, s->descending) {                                                                       \
+            const int vectors = panel_vectors(s->weights, panel, s->units);                                     \
+            hidden_gradient(dh, s, row, count, panel, vectors);                                                 \
+            for (int64_t r = 0; r < count; r++) {                                                               \
+                for (int v = 0; v < vectors; v++)                                                               \
+                    unit_backward(s, row + r, panel_column(s->weights, panel, v), vec_load(dh[r] + v * LANES)); \
+            }                                                                                                   \
+        }                                                                                                       \
     }
 
 DEFINE_STEP_BACKWARD(lstm_step_backward, lstm_unit_backward)

@@ -4,21 +4,37 @@
 
 /* ---- packing ---- */
 
-/* One vector of a panel for k_count k: the first `valid` columns, zero in the others. A few k at a time, so that source
- * lines that run along k are read from the cache. */
-static void pack_vector(float *to, int lanes, int64_t k_count, const float *from, int64_t k_stride,
-                        int64_t column_stride, int64_t valid)
+/* Columns that lie side by side: row after row. */
+static void copy_rows(float *to, int64_t to_k, int64_t k_count, const float *from, int64_t k_stride, int64_t valid)
+{
+    for (int64_t k = 0; k < k_count; k++) memcpy(to + k * to_k, from + k * k_stride, (size_t)valid * sizeof(float));
+}
+
+/* Columns that lie column_stride apart: a few k at a time, so that source lines that run along k are read from the cache. */
+static void copy_columns(float *to, int64_t to_k, int64_t k_count, const float *from, int64_t k_stride,
+                         int64_t column_stride, int64_t valid)
 {
     enum { FEW = 16 };
-    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
     for (int64_t first = 0; first < k_count; first += FEW) {
         const int64_t end = k_count - first < FEW ? k_count : first + FEW;
         for (int64_t i = 0; i < valid; i++) {
             for (int64_t k = first; k < end; k++) to[k * to_k + i] = from[k * k_stride + i * column_stride];
         }
-        for (int64_t k = first; k < end; k++) {
-            for (int64_t i = valid; i < lanes; i++) to[k * to_k + i] = 0.0f;
-        }
+    }
+}
+
+/* One vector of a panel for k_count k: the first `valid` columns, zero in the others. */
+static void pack_vector(float *to, int lanes, int64_t k_count, const float *from, int64_t k_stride,
+                        int64_t column_stride, int64_t valid)
+{
+    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
+    if (column_stride == 1) {
+        copy_rows(to, to_k, k_count, from, k_stride, valid);
+    } else {
+        copy_columns(to, to_k, k_count, from, k_stride, column_stride, valid);
+    }
+    for (int64_t k = 0; k < k_count; k++) {
+        for (int64_t i = valid; i < lanes; i++) to[k * to_k + i] = 0.0f;
     }
 }
 

@@ -243,6 +243,7 @@ static void step_backward(const recurrent_backward *b, const share *s, range row
     const step_backward_args args = {
         .rows = clip(s->rows, rows.begin, rows.end),
         .panels = s->panels,
+        .descending = (int)(t % 2),
         .weights = &p->weights->recurrent.backward,
         .hidden = l->config.hidden_size,
         .units = l->units,

@@ -79,9 +79,9 @@ cdef extern from "weights.h" nogil:
     ctypedef struct weights:
         pass
     void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
-    void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads)
-    void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads)
-    void cylstm_weights_pack_for_dx(const weights *w, const layout *l, int threads)
+    void cylstm_weights_pack_forward(const weights *w, const layout *l, const kernels *isa, int threads)
+    void cylstm_weights_pack_backward(const weights *w, const layout *l, const kernels *isa, int threads)
+    void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels *isa, int threads)
 
 cdef extern from "dropout.h" nogil:
     ctypedef struct dropout:

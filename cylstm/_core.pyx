@@ -454,15 +454,15 @@ cdef class Network:
         with self.guard.packing:
             if self._packed_forward != self.version:
                 with nogil:
-                    _capi.cylstm_weights_pack_forward(w, l, threads)
+                    _capi.cylstm_weights_pack_forward(w, l, self.net.kernels, threads)
                 self._packed_forward = self.version
             if backward and self._packed_backward != self.version:
                 with nogil:
-                    _capi.cylstm_weights_pack_backward(w, l, threads)
+                    _capi.cylstm_weights_pack_backward(w, l, self.net.kernels, threads)
                 self._packed_backward = self.version
             if dx and self._packed_dx != self.version:
                 with nogil:
-                    _capi.cylstm_weights_pack_for_dx(w, l, threads)
+                    _capi.cylstm_weights_pack_for_dx(w, l, self.net.kernels, threads)
                 self._packed_dx = self.version
         return 0
 

@@ -86,6 +86,9 @@ typedef struct kernels {
     const char *name;
     int lanes, tile_rows;
     void (*product)(const product_args *args);
+    /* to[k][i] = from[i][k], a row of `to` being to_k floats: `rows` rows of `from` become one vector for each k. */
+    void (*pack_transposed)(int64_t rows, int64_t k_count, const float *from, int64_t from_row, float *to,
+                            int64_t to_k);
     /* The columns of a row-major matrix as rows of a product: a[r][k] = from[k * from_row + r], for the k in `which`. */
     void (*pack_tiles)(range which, int64_t rows, int64_t k_count, const float *from, int64_t from_row, float *to);
     void (*step[3])(const step_args *args); /* by cylstm_cell */

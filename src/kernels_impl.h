@@ -150,6 +150,20 @@ static void product(const product_args *p)
     }
 }
 
+static void pack_transposed(int64_t rows, int64_t k_count, const float *from, int64_t from_row, float *to, int64_t to_k)
+{
+    int64_t k = 0;
+    for (; rows == LANES && k + LANES <= k_count; k += LANES) {
+        vec block[LANES];
+        for (int i = 0; i < LANES; i++) block[i] = vec_load(from + i * from_row + k);
+        vec_transpose(block);
+        for (int i = 0; i < LANES; i++) vec_store(to + (k + i) * to_k, block[i]);
+    }
+    for (; k < k_count; k++) {
+        for (int64_t i = 0; i < rows; i++) to[k * to_k + i] = from[i * from_row + k];
+    }
+}
+
 /* The tile of `count` rows from `row` on lies at to + row * k_count as [k][count]: read once from front to back. Few k at a
  * time, so that the lines of a matrix whose rows lie a power of two apart stay in the cache from tile to tile. */
 static void pack_tiles(range which, int64_t rows, int64_t k_count, const float *from, int64_t from_row, float *to)
@@ -406,6 +420,7 @@ static void adam(range which, const adam_args *a)
         .lanes = LANES,                                                                                            \
         .tile_rows = TILE_ROWS,                                                                                    \
         .product = product,                                                                                        \
+        .pack_transposed = pack_transposed,                                                                        \
         .pack_tiles = pack_tiles,                                                                                  \
         .step = {[CYLSTM_LSTM] = lstm_step, [CYLSTM_RNN_TANH] = rnn_tanh_step, [CYLSTM_RNN_RELU] = rnn_relu_step}, \
         .step_backward = {[CYLSTM_LSTM] = lstm_step_backward,                                                      \

@@ -4,37 +4,19 @@
 
 /* ---- packing ---- */
 
-/* Columns that lie side by side: row after row. */
-static void copy_rows(float *to, int64_t to_k, int64_t k_count, const float *from, int64_t k_stride, int64_t valid)
-{
-    for (int64_t k = 0; k < k_count; k++) memcpy(to + k * to_k, from + k * k_stride, (size_t)valid * sizeof(float));
-}
-
-/* Columns that lie column_stride apart: a few k at a time, so that source lines that run along k are read from the cache. */
-static void copy_columns(float *to, int64_t to_k, int64_t k_count, const float *from, int64_t k_stride,
-                         int64_t column_stride, int64_t valid)
-{
-    enum { FEW = 16 };
-    for (int64_t first = 0; first < k_count; first += FEW) {
-        const int64_t end = k_count - first < FEW ? k_count : first + FEW;
-        for (int64_t i = 0; i < valid; i++) {
-            for (int64_t k = first; k < end; k++) to[k * to_k + i] = from[k * k_stride + i * column_stride];
-        }
-    }
-}
-
-/* One vector of a panel for k_count k: the first `valid` columns, zero in the others. */
-static void pack_vector(float *to, int lanes, int64_t k_count, const float *from, int64_t k_stride,
+/* One vector of a panel for k_count k: the first `valid` columns, zero in the others. Either the columns or the k lie side
+ * by side in the source. */
+static void pack_vector(const kernels *isa, float *to, int64_t k_count, const float *from, int64_t k_stride,
                         int64_t column_stride, int64_t valid)
 {
-    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
-    if (column_stride == 1) {
-        copy_rows(to, to_k, k_count, from, k_stride, valid);
+    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * isa->lanes;
+    if (k_stride == 1) {
+        isa->pack_transposed(valid, k_count, from, column_stride, to, to_k);
     } else {
-        copy_columns(to, to_k, k_count, from, k_stride, column_stride, valid);
+        for (int64_t k = 0; k < k_count; k++) memcpy(to + k * to_k, from + k * k_stride, (size_t)valid * sizeof(float));
     }
     for (int64_t k = 0; k < k_count; k++) {
-        for (int64_t i = valid; i < lanes; i++) to[k * to_k + i] = 0.0f;
+        for (int64_t i = valid; i < isa->lanes; i++) to[k * to_k + i] = 0.0f;
     }
 }
 
@@ -48,9 +30,10 @@ static int64_t source_columns(axis columns, int64_t column, int lanes, int64_t *
     return left < lanes ? left : lanes;
 }
 
-void cylstm_pack(const panels *p, range which, int lanes, const float *source, axis k_axis, int64_t k_stride,
+void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, axis k_axis, int64_t k_stride,
                  axis columns, int64_t column_stride)
 {
+    const int lanes = isa->lanes;
     const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
     for (int64_t panel = which.begin; panel < which.end; panel++) {
         for (int64_t v = 0; v < CYLSTM_PANEL_VECTORS; v++) {
@@ -59,9 +42,9 @@ void cylstm_pack(const panels *p, range which, int lanes, const float *source, a
                                                  &column);
             float *to = p->data + panel * p->k * to_k + v * lanes;
             for (int64_t s = 0; s < k_axis.segments; s++) {
-                pack_vector(to, lanes, k_axis.valid, source + s * k_axis.valid * k_stride + column * column_stride,
+                pack_vector(isa, to, k_axis.valid, source + s * k_axis.valid * k_stride + column * column_stride,
                             k_stride, column_stride, valid);
-                pack_vector(to + k_axis.valid * to_k, lanes, k_axis.padded - k_axis.valid, source, 0, 0, 0);
+                pack_vector(isa, to + k_axis.valid * to_k, k_axis.padded - k_axis.valid, source, 1, 0, 0);
                 to += k_axis.padded * to_k;
             }
         }

@@ -52,10 +52,10 @@ void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const fl
 
 /*
  * Packs a matrix for the kernels: element (k, column) of the panels is source[k' * k_stride + column' * column_stride],
- * k' and column' the places' positions in the source; padding is zero. Panels from range.begin to range.end.
+ * k' and column' the places' positions in the source; one of the strides is 1. Padding is zero.
  */
-void cylstm_pack(const panels *p, range which, int lanes, const float *source, axis k, int64_t k_stride, axis columns,
-                 int64_t column_stride);
+void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, axis k, int64_t k_stride,
+                 axis columns, int64_t column_stride);
 
 /* The same where panels are plain, columns contiguous and no k is padding: k from which.begin to which.end, all panels. */
 void cylstm_pack_rows(const panels *p, range which, int lanes, const float *rows, int64_t row, int64_t columns);

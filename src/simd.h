@@ -98,6 +98,31 @@ ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), a);
 }
 
+/* Row i becomes lane i of all: pairs, then fours within the 128-bit quarters, then the quarters. */
+ALWAYS_INLINE void vec_transpose(vec rows[LANES])
+{
+    vec t[LANES];
+    for (int i = 0; i < LANES; i += 2) {
+        t[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < LANES; i++) {
+        const __m512d a = _mm512_castps_pd(t[i / 4 * 4 + i % 4 / 2]),
+                      b = _mm512_castps_pd(t[i / 4 * 4 + i % 4 / 2 + 2]);
+        rows[i] = _mm512_castpd_ps(i % 2 == 0 ? _mm512_unpacklo_pd(a, b) : _mm512_unpackhi_pd(a, b));
+    }
+    for (int c = 0; c < 4; c++) {
+        const vec even = _mm512_shuffle_f32x4(rows[c], rows[4 + c], 0x88);
+        const vec odd = _mm512_shuffle_f32x4(rows[c], rows[4 + c], 0xdd);
+        const vec later_even = _mm512_shuffle_f32x4(rows[8 + c], rows[12 + c], 0x88);
+        const vec later_odd = _mm512_shuffle_f32x4(rows[8 + c], rows[12 + c], 0xdd);
+        rows[c] = _mm512_shuffle_f32x4(even, later_even, 0x88);
+        rows[4 + c] = _mm512_shuffle_f32x4(odd, later_odd, 0x88);
+        rows[8 + c] = _mm512_shuffle_f32x4(even, later_even, 0xdd);
+        rows[12 + c] = _mm512_shuffle_f32x4(odd, later_odd, 0xdd);
+    }
+}
+
 #elif defined(CYLSTM_ISA_AVX2)
 
 #if !defined(__AVX2__) || !(defined(__FMA__) || defined(_MSC_VER))
@@ -172,6 +197,26 @@ ALWAYS_INLINE vec vec_or_bits(vec a, vec b)
 ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 {
     return _mm256_and_ps(_mm256_cmp_ps(condition, _mm256_setzero_ps(), _CMP_GT_OQ), a);
+}
+
+/* Row i becomes lane i of all: pairs, then fours within the 128-bit halves, then the halves. */
+ALWAYS_INLINE void vec_transpose(vec rows[LANES])
+{
+    vec t[LANES];
+    for (int i = 0; i < LANES; i += 2) {
+        t[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < LANES; i++) {
+        const __m256d a = _mm256_castps_pd(t[i / 4 * 4 + i % 4 / 2]),
+                      b = _mm256_castps_pd(t[i / 4 * 4 + i % 4 / 2 + 2]);
+        rows[i] = _mm256_castpd_ps(i % 2 == 0 ? _mm256_unpacklo_pd(a, b) : _mm256_unpackhi_pd(a, b));
+    }
+    for (int c = 0; c < 4; c++) {
+        const vec low = rows[c], high = rows[4 + c];
+        rows[c] = _mm256_permute2f128_ps(low, high, 0x20);
+        rows[4 + c] = _mm256_permute2f128_ps(low, high, 0x31);
+    }
 }
 
 #elif defined(CYLSTM_ISA_NEON)
@@ -249,6 +294,19 @@ ALWAYS_INLINE vec vec_or_bits(vec a, vec b)
 ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 {
     return vreinterpretq_f32_u32(vandq_u32(vcgtzq_f32(condition), vreinterpretq_u32_f32(a)));
+}
+
+/* Row i becomes lane i of all: pairs, then fours. */
+ALWAYS_INLINE void vec_transpose(vec rows[LANES])
+{
+    const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(rows[0], rows[1]));
+    const float64x2_t b = vreinterpretq_f64_f32(vtrn2q_f32(rows[0], rows[1]));
+    const float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(rows[2], rows[3]));
+    const float64x2_t d = vreinterpretq_f64_f32(vtrn2q_f32(rows[2], rows[3]));
+    rows[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    rows[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    rows[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    rows[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
 #elif defined(CYLSTM_ISA_GENERIC)
@@ -363,6 +421,16 @@ ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
     return a;
 }
 #undef EACH_LANE
+
+/* Row i becomes lane i of all. */
+ALWAYS_INLINE void vec_transpose(vec rows[LANES])
+{
+    vec t[LANES];
+    for (int r = 0; r < LANES; r++) {
+        for (int i = 0; i < LANES; i++) t[i].v[r] = rows[r].v[i];
+    }
+    for (int r = 0; r < LANES; r++) rows[r] = t[r];
+}
 
 #else
 #error "define CYLSTM_ISA_AVX512, _AVX2, _NEON or _GENERIC before including simd.h"

@@ -55,17 +55,17 @@ void cylstm_weights_place(weights *w, const layout *l, const float *parameters, 
 }
 
 /* Columns of the panels are outputs, k the inputs: W^T of the row-major W (outputs, inputs). */
-static void pack_forward(const worker *w, const linear *m, int lanes)
+static void pack_forward(const worker *w, const kernels *isa, const linear *m)
 {
     const axis inputs = {.segments = 1, .padded = m->inputs, .valid = m->inputs};
-    cylstm_pack(&m->forward, cylstm_share(w, m->forward.count), lanes, m->weight, inputs, 1, m->outputs, m->inputs);
+    cylstm_pack(isa, &m->forward, cylstm_share(w, m->forward.count), m->weight, inputs, 1, m->outputs, m->inputs);
 }
 
 /* Columns of the panels are inputs, k the outputs. */
-static void pack_backward(const worker *w, const linear *m, int lanes)
+static void pack_backward(const worker *w, const kernels *isa, const linear *m)
 {
-    cylstm_pack(&m->backward, cylstm_share(w, m->backward.count), lanes, m->weight, m->outputs, m->inputs,
-                cylstm_layout_plain_axis(m->inputs, lanes), 1);
+    cylstm_pack(isa, &m->backward, cylstm_share(w, m->backward.count), m->weight, m->outputs, m->inputs,
+                cylstm_layout_plain_axis(m->inputs, isa->lanes), 1);
 }
 
 /* The recurrent layers' two biases enter one sum: b_ih + b_hh, gate after gate, padded. */
@@ -88,55 +88,58 @@ static void pack_head_bias(const weights *w, const layout *l)
 }
 
 typedef struct packing {
+    const kernels *kernels;
     const weights *weights;
     const layout *layout;
 } packing;
 
 static void pack_forward_body(worker *w, void *context)
 {
+    const kernels *isa = ((packing *)context)->kernels;
     const weights *from = ((packing *)context)->weights;
     const layout *l = ((packing *)context)->layout;
     for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
-        pack_forward(w, &from->layers[i].input, l->lanes);
-        pack_forward(w, &from->layers[i].recurrent, l->lanes);
+        pack_forward(w, isa, &from->layers[i].input);
+        pack_forward(w, isa, &from->layers[i].recurrent);
         if (cylstm_is_first(w)) pack_bias(&from->layers[i], l, from->parameters);
     }
     if (l->config.output_size == 0) return;
-    pack_forward(w, &from->head, l->lanes);
+    pack_forward(w, isa, &from->head);
     if (cylstm_is_first(w)) pack_head_bias(from, l);
 }
 
 static void pack_backward_body(worker *w, void *context)
 {
+    const kernels *isa = ((packing *)context)->kernels;
     const weights *from = ((packing *)context)->weights;
     const layout *l = ((packing *)context)->layout;
     for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
-        if (i >= l->directions) pack_backward(w, &from->layers[i].input, l->lanes);
-        pack_backward(w, &from->layers[i].recurrent, l->lanes);
+        if (i >= l->directions) pack_backward(w, isa, &from->layers[i].input);
+        pack_backward(w, isa, &from->layers[i].recurrent);
     }
-    if (l->config.output_size > 0) pack_backward(w, &from->head, l->lanes);
+    if (l->config.output_size > 0) pack_backward(w, isa, &from->head);
 }
 
 static void pack_for_dx_body(worker *w, void *context)
 {
     const packing *p = context;
-    for (int d = 0; d < p->layout->directions; d++) pack_backward(w, &p->weights->layers[d].input, p->layout->lanes);
+    for (int d = 0; d < p->layout->directions; d++) pack_backward(w, p->kernels, &p->weights->layers[d].input);
 }
 
-void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads)
+void cylstm_weights_pack_forward(const weights *w, const layout *l, const kernels *isa, int threads)
 {
-    packing context = {w, l};
+    packing context = {isa, w, l};
     cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_forward_body, &context);
 }
 
-void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads)
+void cylstm_weights_pack_backward(const weights *w, const layout *l, const kernels *isa, int threads)
 {
-    packing context = {w, l};
+    packing context = {isa, w, l};
     cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_backward_body, &context);
 }
 
-void cylstm_weights_pack_for_dx(const weights *w, const layout *l, int threads)
+void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels *isa, int threads)
 {
-    packing context = {w, l};
+    packing context = {isa, w, l};
     cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_for_dx_body, &context);
 }

@@ -27,9 +27,9 @@ typedef struct weights {
 void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward);
 
 /* Brings the copies up to date with the parameters. */
-void cylstm_weights_pack_forward(const weights *w, const layout *l, int threads);
-void cylstm_weights_pack_backward(const weights *w, const layout *l, int threads);
+void cylstm_weights_pack_forward(const weights *w, const layout *l, const kernels *isa, int threads);
+void cylstm_weights_pack_backward(const weights *w, const layout *l, const kernels *isa, int threads);
 /* And that of the first layer's input weights, for the gradient of the input. */
-void cylstm_weights_pack_for_dx(const weights *w, const layout *l, int threads);
+void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels *isa, int threads);
 
 #endif

@@ -26,9 +26,9 @@ typedef struct model {
 
 static inline void pack_model(model *m)
 {
-    cylstm_weights_pack_forward(&m->net.weights, &m->net.layout, 1);
-    cylstm_weights_pack_backward(&m->net.weights, &m->net.layout, 1);
-    cylstm_weights_pack_for_dx(&m->net.weights, &m->net.layout, 1);
+    cylstm_weights_pack_forward(&m->net.weights, &m->net.layout, m->net.kernels, 1);
+    cylstm_weights_pack_backward(&m->net.weights, &m->net.layout, m->net.kernels, 1);
+    cylstm_weights_pack_for_dx(&m->net.weights, &m->net.layout, m->net.kernels, 1);
 }
 
 static inline model new_model(cylstm_config config, const kernels *isa)

@@ -28,13 +28,13 @@ static void free_product(product_case *p)
     free(p->init);
 }
 
-static panels pack_plain(const product_case *p, int lanes)
+static panels pack_plain(const product_case *p, const kernels *isa)
 {
-    panels packed = cylstm_layout_plain_panels(p->columns, p->k, lanes);
-    packed.data = new_floats(cylstm_panels_size(&packed, lanes));
+    panels packed = cylstm_layout_plain_panels(p->columns, p->k, isa->lanes);
+    packed.data = new_floats(cylstm_panels_size(&packed, isa->lanes));
     const axis k = {.segments = 1, .padded = p->k, .valid = p->k};
-    cylstm_pack(&packed, (range){0, packed.count}, lanes, p->b, k, p->columns,
-                cylstm_layout_plain_axis(p->columns, lanes), 1);
+    cylstm_pack(isa, &packed, (range){0, packed.count}, p->b, k, p->columns,
+                cylstm_layout_plain_axis(p->columns, isa->lanes), 1);
     return packed;
 }
 
@@ -67,7 +67,7 @@ static float *as_tiles(const kernels *isa, const product_case *p)
 static void check_product(const kernels *isa, const product_case *p, int64_t init_row, int tiled)
 {
     enum { MARGIN = 3 };
-    const panels packed = pack_plain(p, isa->lanes);
+    const panels packed = pack_plain(p, isa);
     const int64_t c_row = p->columns + MARGIN, tiles = p->rows / isa->tile_rows - 1;
     const int64_t first = tiled ? isa->tile_rows * random_integer(0, tiles > 0 ? tiles : 0)
                                 : random_integer(0, p->rows - 1);
@@ -141,29 +141,29 @@ static float *new_padded(const layout *l, int64_t rows, int64_t segments, float 
     return values;
 }
 
-static void pack_weight(step_case *s)
+static void pack_weight(step_case *s, const kernels *isa)
 {
     const layout *l = &s->layout;
     const int64_t hidden = l->config.hidden_size;
     const axis units = {.segments = 1, .padded = hidden, .valid = hidden}, gates = cylstm_layout_gate_axis(l);
     s->forward = cylstm_layout_gate_panels(l, hidden);
     s->forward.data = new_floats(cylstm_panels_size(&s->forward, l->lanes));
-    cylstm_pack(&s->forward, (range){0, s->forward.count}, l->lanes, s->weight, units, 1, gates, hidden);
+    cylstm_pack(isa, &s->forward, (range){0, s->forward.count}, s->weight, units, 1, gates, hidden);
     s->backward = cylstm_layout_plain_panels(hidden, l->gate_width, l->lanes);
     s->backward.data = new_floats(cylstm_panels_size(&s->backward, l->lanes));
-    cylstm_pack(&s->backward, (range){0, s->backward.count}, l->lanes, s->weight, gates, hidden,
+    cylstm_pack(isa, &s->backward, (range){0, s->backward.count}, s->weight, gates, hidden,
                 cylstm_layout_plain_axis(hidden, l->lanes), 1);
 }
 
-static step_case new_step(cylstm_cell cell, int64_t hidden, int64_t rows, int lanes)
+static step_case new_step(cylstm_cell cell, int64_t hidden, int64_t rows, const kernels *isa)
 {
     step_case s = {.rows = rows};
     const cylstm_config config = {
         .struct_size = sizeof config, .cell = cell, .input_size = 1, .hidden_size = hidden, .num_layers = 1};
-    CHECK(cylstm_layout_init(&s.layout, &config, lanes) == CYLSTM_OK, "no layout");
+    CHECK(cylstm_layout_init(&s.layout, &config, isa->lanes) == CYLSTM_OK, "no layout");
     const layout *l = &s.layout;
     s.weight = new_random(l->gates * hidden * hidden, 1.0f / sqrtf((float)hidden));
-    pack_weight(&s);
+    pack_weight(&s, isa);
     s.gates = new_padded(l, rows, l->gates, 3.0f);
     s.h = new_padded(l, rows, 1, 1.0f);
     s.c = new_padded(l, rows, 1, 2.0f);
@@ -259,7 +259,7 @@ typedef struct input_case {
     panels packed;
 } input_case;
 
-static input_case new_input(const step_case *s, int64_t inputs)
+static input_case new_input(const kernels *isa, const step_case *s, int64_t inputs)
 {
     const layout *l = &s->layout;
     const axis k = {.segments = 1, .padded = inputs, .valid = inputs}, gates = cylstm_layout_gate_axis(l);
@@ -269,7 +269,7 @@ static input_case new_input(const step_case *s, int64_t inputs)
                     .bias = new_padded(l, 1, l->gates, 1.0f),
                     .packed = cylstm_layout_gate_panels(l, inputs)};
     i.packed.data = new_floats(cylstm_panels_size(&i.packed, l->lanes));
-    cylstm_pack(&i.packed, (range){0, i.packed.count}, l->lanes, i.weight, k, 1, gates, inputs);
+    cylstm_pack(isa, &i.packed, (range){0, i.packed.count}, i.weight, k, 1, gates, inputs);
     return i;
 }
 
@@ -298,8 +298,8 @@ static void project(const kernels *isa, step_case *s, const input_case *i, int w
  * after sgemm: the same but for rounding. */
 static void check_projections(const kernels *isa, cylstm_cell cell, int64_t hidden, int64_t rows, int64_t inputs)
 {
-    step_case s = new_step(cell, hidden, rows, isa->lanes);
-    input_case i = new_input(&s, inputs);
+    step_case s = new_step(cell, hidden, rows, isa);
+    input_case i = new_input(isa, &s, inputs);
     const int64_t size = rows * s.layout.units;
     float *c_before = new_floats(size), *expected = new_floats(size);
     memcpy(c_before, s.c, (size_t)size * sizeof(float));
@@ -357,7 +357,7 @@ static void check_unit(const kernels *isa, const step_case *s, const unit *expec
 
 static void check_step(const kernels *isa, cylstm_cell cell, int64_t hidden, int64_t rows, int recording)
 {
-    step_case s = new_step(cell, hidden, rows, isa->lanes);
+    step_case s = new_step(cell, hidden, rows, isa);
     const layout *l = &s.layout;
     unit *expected = allocate((size_t)(rows * hidden) * sizeof(unit));
     for (int64_t r = 0; r < rows; r++) {
@@ -444,7 +444,7 @@ static void check_lstm_gradient(const kernels *isa, const step_case *s, const ba
 
 static void check_step_backward(const kernels *isa, cylstm_cell cell, int64_t hidden, int64_t rows, int entering)
 {
-    step_case s = new_step(cell, hidden, rows, isa->lanes);
+    step_case s = new_step(cell, hidden, rows, isa);
     const layout *l = &s.layout;
     run_step(isa, &s, 1);
     backward_case b = new_backward(&s);
@@ -528,7 +528,7 @@ static void test_softmax(const kernels *isa)
 static void test_nan_passes_through(const kernels *isa)
 {
     for (cylstm_cell cell = CYLSTM_LSTM; cell <= CYLSTM_RNN_RELU; cell++) {
-        step_case s = new_step(cell, 3, 2, isa->lanes);
+        step_case s = new_step(cell, 3, 2, isa);
         s.gates[1] = NAN; /* unit 1 of row 0: the input gate of an LSTM */
         run_step(isa, &s, 0);
         CHECK(isnan(s.next[1]), "%s: cell %d swallows NaN", isa->name, (int)cell);

@@ -10,6 +10,7 @@ from .history import History
 from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from .model import SequenceModel, load
 from .optim import SGD, Adam, AdamW, RMSprop
+from .planning import explain
 from .recurrent import LSTM, RNN
 from .schedules import Constant, Cosine, ReduceOnPlateau, StepDecay
 from .threads import get_num_threads, set_default, set_num_threads, show_config
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "binary_cross_entropy",
     "cross_entropy",
+    "explain",
     "get_num_threads",
     "load",
     "mean_squared_error",

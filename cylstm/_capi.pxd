@@ -28,6 +28,10 @@ cdef extern from "layout.h" nogil:
     ctypedef struct arena:
         char *base
         int64_t used
+    ctypedef struct axis:
+        int64_t segments, padded, valid
+    axis cylstm_axis_merged(axis a)
+    axis cylstm_layout_gate_axis(const layout *l)
     int64_t cylstm_layout_tensor_count(const layout *l)
     tensor cylstm_layout_tensor(const layout *l, int64_t index)
     int64_t cylstm_product(int64_t a, int64_t b)
@@ -70,14 +74,23 @@ cdef extern from "plan.h" nogil:
         int threads
         bint split_rows
         bint fused
-        int64_t chunk_rows
+        int strands
+        int64_t wave_steps, chunk_rows
     void cylstm_set_blas_work(int64_t work)
+    int64_t cylstm_plan_work(const layout *l, int64_t rows)
     plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
+    bint cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k)
     bint cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, bint recording)
 
-cdef extern from "weights.h" nogil:
-    ctypedef struct weights:
+cdef extern from "linear.h" nogil:
+    ctypedef struct linear:
         pass
+
+cdef extern from "weights.h" nogil:
+    ctypedef struct recurrent_weights:
+        linear input
+    ctypedef struct weights:
+        recurrent_weights *layers
     void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
     void cylstm_weights_pack_forward(const weights *w, const layout *l, const kernels *isa, int threads)
     void cylstm_weights_pack_backward(const weights *w, const layout *l, const kernels *isa, int threads)
@@ -87,6 +100,15 @@ cdef extern from "dropout.h" nogil:
     ctypedef struct dropout:
         float probability
         uint64_t key
+
+cdef extern from "recurrent.h" nogil:
+    ctypedef enum projection:
+        PROJECT_IN_STEPS
+        PROJECT_BY_KERNEL
+        PROJECT_BY_BLAS
+    ctypedef struct segments:
+        int64_t every
+    projection cylstm_projection(const plan *p, const compute *c, const linear *input, int64_t rows)
 
 cdef extern from "network.h" nogil:
     ctypedef struct network:
@@ -103,6 +125,7 @@ cdef extern from "network.h" nogil:
         int64_t step, row
     ctypedef struct tape:
         sequences sequences
+        segments segments
         dropout dropout
         float *input
         float *initial[2]
@@ -134,6 +157,7 @@ cdef extern from "network.h" nogil:
     cylstm_status cylstm_network_init(network *n, const cylstm_config *config, const kernels *k)
     void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, int64_t rows, bint with_state,
                            arena *a)
+    void cylstm_tape_fill(tape *t, const int64_t *lengths, int64_t chunk_rows)
     void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t rows, arena *a)
     void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64_t rows, arena *a)
     bint cylstm_find_bad_token(const network *n, const sequences *s, const token_view *tokens, int64_t *step,

@@ -466,6 +466,30 @@ cdef class Network:
                 self._packed_dx = self.version
         return 0
 
+    def plan(self, int64_t steps, int64_t batch, int num_threads, bint reproducible):
+        """How a call of these shapes is done: `plan.h`, as a dict; products are by "steps", "kernel" or "sgemm"."""
+        cdef _capi.layout *l = &self.net.layout
+        cdef int64_t rows = _capi.cylstm_product(steps, batch), layer, inputs
+        cdef _capi.plan p = _capi.cylstm_plan(l, rows, batch, num_threads)
+        cdef int64_t chunk = min(rows, p.chunk_rows)
+        cdef _capi.axis gates = _capi.cylstm_axis_merged(_capi.cylstm_layout_gate_axis(l))
+        cdef _capi.compute c
+        c.kernels, c.blas = self.net.kernels, NULL if reproducible else _hold_blas()
+        by = {_capi.PROJECT_IN_STEPS: "steps", _capi.PROJECT_BY_KERNEL: "kernel", _capi.PROJECT_BY_BLAS: "sgemm"}
+        projections, gradients = [], []
+        for layer in range(l.config.num_layers):
+            inputs = l.width if layer else l.config.input_size
+            projections.append(by[_capi.cylstm_projection(&p, &c, &self.net.weights.layers[layer * l.directions].input,
+                                                          chunk)])
+            gradients.append("sgemm" if _capi.cylstm_plan_blas(&c, gates.segments, gates.valid, inputs, chunk)
+                             else "kernel")
+        _release_blas(c.blas)
+        return {
+            "threads": p.threads, "split_rows": p.split_rows, "strands": p.strands, "wave_steps": p.wave_steps,
+            "chunk_rows": chunk, "multiply_adds": _capi.cylstm_plan_work(l, rows), "projections": projections,
+            "weight_gradients": gradients,
+        }
+
     # -- calls --
 
     def try_forward(self, x):
@@ -484,11 +508,14 @@ cdef class Network:
         cdef Call call = Call(self, x, state, lengths, num_threads)
         return call.run(None, reproducible, out)
 
-    def record(self, cnp.ndarray x, state, lengths, uint64_t key, int num_threads=0):
-        """Like `forward`, for training: dropout drawn from `key` (0: none) -> y, state, tape."""
+    def record(self, cnp.ndarray x, state, lengths, uint64_t key, int64_t checkpoint_every=0, int num_threads=0):
+        """Like `forward`, for training: dropout drawn from `key` (0: none) -> y, state, tape.
+
+        checkpoint_every: steps after which a state is kept to compute gates and cells again from; 0: all are kept.
+        """
         cdef Call call = Call(self, x, state, lengths, num_threads)
         cdef Tape tape = Tape.__new__(Tape)
-        tape.place(call, self._dropout if key else 0.0, key)
+        tape.place(call, self._dropout if key else 0.0, key, checkpoint_every)
         y, state = call.run(tape, False, None)
         return y, state, tape
 
@@ -555,7 +582,6 @@ cdef class Call:
     cdef int64_t steps, batch, rows
     cdef _capi.forward_call call
     cdef const int64_t *lengths_pointer
-    cdef int threads
 
     def __cinit__(self, Network network, cnp.ndarray x, state, lengths, int num_threads):
         cdef _capi.layout *l = &network.net.layout
@@ -575,7 +601,7 @@ cdef class Call:
         else:
             self.call.x = _view(x, self.steps, self.batch, l.config.input_size, "x")
         self.lengths_pointer = _lengths_pointer(lengths, self.steps, self.batch, &self.rows)
-        self.threads = num_threads or _capi.cylstm_thread_budget()
+        self.call.plan = _capi.cylstm_plan(l, self.rows, self.batch, num_threads or _capi.cylstm_thread_budget())
 
     cdef tuple run(self, Tape tape, bint reproducible, out):
         cdef _capi.layout *l = &self.network.net.layout
@@ -586,8 +612,6 @@ cdef class Call:
         self.call.y = _view(y, y_steps, self.batch, width, "out")
         _state_pointers(self.state, self.call.initial, l, self.batch, "state")
         _state_pointers(final, <const float **> self.call.final, l, self.batch, "state")
-        self.call.plan = _capi.cylstm_plan(l, self.rows, self.batch, self.threads)
-
         cdef Memory memory = self.network._idle.pop() if self.network._idle else Memory()
         cdef _capi.sequences sequences
         cdef arena place = arena(NULL, 0)
@@ -645,18 +669,19 @@ cdef class Tape:
     cdef _capi.tape t
     cdef Memory memory
 
-    cdef int place(self, Call call, float dropout, uint64_t key) except -1:
+    cdef int place(self, Call call, float dropout, uint64_t key, int64_t checkpoint_every) except -1:
         self.network, self.steps, self.batch = call.network, call.steps, call.batch
         self.memory, self.network._idle_tape = self.network._idle_tape or Memory(), None
         memset(&self.t, 0, sizeof(self.t))
         self.t.dropout.probability, self.t.dropout.key = dropout, key
+        self.t.segments.every = checkpoint_every
         cdef bint with_state = call.state is not None
         cdef arena place = arena(NULL, 0)
         _capi.cylstm_tape_place(&self.t, &self.network.net, self.steps, self.batch, call.rows, with_state, &place)
         self.nbytes = place.used
         place = arena(self.memory.reserve(place.used), 0)
         _capi.cylstm_tape_place(&self.t, &self.network.net, self.steps, self.batch, call.rows, with_state, &place)
-        _capi.cylstm_sequences_fill(&self.t.sequences, call.lengths_pointer)
+        _capi.cylstm_tape_fill(&self.t, call.lengths_pointer, call.call.plan.chunk_rows)
         return 0
 
     def __del__(self):
@@ -675,6 +700,8 @@ cdef class Tape:
         cdef int64_t rows = self.t.sequences.rows, stack = layer * l.directions + direction
         if what == "hidden":
             return self._by_time(self.t.hidden + layer * rows * l.width + direction * l.config.hidden_size, l.width)
+        if self.t.segments.every > 0:
+            raise ValueError(f"{what}: not on a tape recorded with checkpoint_every, which backward computes again")
         if what == "cell_state" and self.t.cell != NULL:
             return self._by_time(self.t.cell + stack * rows * l.units, l.units)
         if what in GATES and l.gates == len(GATES):

@@ -73,6 +73,7 @@ class Plan:
     schedule: Schedule
     warmup: int
     bptt_steps: int | None
+    checkpoint_every: int | None
     patience: int | None
     seed: int
     num_threads: int
@@ -82,7 +83,7 @@ class Plan:
         as_size(self.epochs, "epochs")
         as_size(self.batch_size, "batch_size")
         as_size(self.warmup, "warmup", minimum=0)
-        for name in ("bptt_steps", "patience"):
+        for name in ("bptt_steps", "checkpoint_every", "patience"):
             if getattr(self, name) is not None:
                 as_size(getattr(self, name), name)
         if self.clip_norm is not None and not isinstance(self.clip_norm, Real):
@@ -274,7 +275,10 @@ class Trainer:
         """Take one optimiser step; the loss, the gradient's norm and the state to carry on."""
         threads = self.plan.num_threads
         key = self.plan.dropout_key(self.step)
-        scores, state, tape = self.network.record(chunk.x, state, chunk.lengths, key, threads)
+        every = self.plan.checkpoint_every or 0
+        scores, state, tape = self.network.record(
+            chunk.x, state, chunk.lengths, key, every, threads
+        )
         loss, dscores = self.loss(scores, chunk)
         self._require_finite("loss", loss)
         self.network.zero_grad()

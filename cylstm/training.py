@@ -43,6 +43,7 @@ def fit(
     schedule: str | Schedule = "constant",
     warmup: int = 0,
     bptt_steps: int | None = None,
+    checkpoint_every: int | None = None,
     patience: int | None = None,
     scale_inputs: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -90,6 +91,10 @@ def fit(
         Cut sequences into chunks of so many steps, with one optimiser step for each, and carry the
         state from chunk to chunk (truncated back-propagation through time). By default 100 for a
         single text, otherwise whole sequences.
+    checkpoint_every : int, optional
+        Save memory on long sequences: keep of the forward pass a state every so many steps, and
+        compute what lies between again in the backward pass (see `LSTM.record`). The results are
+        the same bits. Not to be confused with `checkpoint`.
     patience : int, optional
         Stop when the monitored loss (of validation, else of training) has not improved for so many
         epochs. The model then gets, whenever training ends, the best epoch's weights; without
@@ -136,6 +141,7 @@ def fit(
         schedule=get_schedule(schedule),
         warmup=warmup,
         bptt_steps=_choose_bptt_steps(model, x, bptt_steps),
+        checkpoint_every=checkpoint_every,
         patience=patience,
         seed=as_seed(saved.seed if saved and seed is None else seed),
         num_threads=as_num_threads(num_threads),

@@ -26,7 +26,40 @@ static int64_t head_rows(const network *n, int64_t batch, int64_t rows)
     return is_pooled(n) ? batch : rows;
 }
 
-void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, int64_t rows, int with_state, arena *a)
+/* The bounds and the states of as many segments as so many steps can make. */
+static void place_segments(tape *t, const layout *l, int64_t steps, int64_t batch, arena *a)
+{
+    const int64_t most = steps / t->segments.every + 1;
+    const int64_t state = cylstm_product(cylstm_product(batch, l->units), l->states);
+    const int64_t all = cylstm_product(most, l->config.num_layers * l->directions);
+    t->segments.bounds = cylstm_arena_take(a, most + 1, sizeof(int64_t));
+    t->states = cylstm_arena_floats(a, cylstm_product(all, state));
+}
+
+/* The most rows of a segment: one step less than enough, and a chunk. */
+static int64_t segment_rows(const tape *t, int64_t rows, int64_t chunk)
+{
+    const int64_t most = cylstm_sum(cylstm_product(t->segments.every - 1, t->sequences.batch), chunk);
+    return rows < most ? rows : most;
+}
+
+void cylstm_tape_fill(tape *t, const int64_t *lengths, int64_t chunk_rows)
+{
+    segments *s = &t->segments;
+    chunk at, previous, *before = NULL;
+    cylstm_sequences_fill(&t->sequences, lengths);
+    if (s->every == 0) return;
+    s->count = 0;
+    s->bounds[0] = 0;
+    while (cylstm_next_chunk(&t->sequences, chunk_rows, 0, before, &at)) {
+        if (at.end - s->bounds[s->count] >= s->every || at.end == t->sequences.longest) s->bounds[++s->count] = at.end;
+        previous = at;
+        before = &previous;
+    }
+}
+
+void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, int64_t rows, int with_state,
+                       arena *a)
 {
     const layout *l = &n->layout;
     const int64_t stacks = l->config.num_layers * l->directions;
@@ -34,8 +67,13 @@ void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, 
     cylstm_sequences_place(&t->sequences, a, steps, batch);
     t->input = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
     t->hidden = cylstm_arena_floats(a, cylstm_product(cylstm_product(rows, l->config.num_layers), l->width));
-    t->gates = cylstm_arena_floats(a, cylstm_product(cylstm_product(rows, stacks), l->gate_width));
-    if (l->states > 1) t->cell = cylstm_arena_floats(a, cylstm_product(cylstm_product(rows, stacks), l->units));
+    if (t->segments.every > 0) {
+        place_segments(t, l, steps, batch, a);
+    } else {
+        const int64_t all = cylstm_product(rows, stacks);
+        t->gates = cylstm_arena_floats(a, cylstm_product(all, l->gate_width));
+        if (l->states > 1) t->cell = cylstm_arena_floats(a, cylstm_product(all, l->units));
+    }
     for (int i = 0; with_state && i < l->states; i++) t->initial[i] = cylstm_arena_floats(a, state_size);
     if (l->config.vocab_size > 0) t->tokens = cylstm_arena_take(a, rows, sizeof(int32_t));
     if (is_pooled(n)) t->pooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
@@ -43,23 +81,36 @@ void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, 
         t->chosen = cylstm_arena_take(a, cylstm_product(batch, l->width), sizeof(int32_t));
 }
 
+/* Whether a call records, and backward will not recompute. */
+static int keeps_gates(const tape *t)
+{
+    return t != NULL && t->segments.every == 0;
+}
+
+/* Floats of a chunk's pre-activations. */
+static int64_t chunk_gates(const forward_call *f, int64_t steps, int64_t batch)
+{
+    const int64_t rows = cylstm_max_chunk_rows(steps, batch, f->plan.chunk_rows);
+    return cylstm_product(rows, f->network->layout.gate_width);
+}
+
 void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t rows, arena *a)
 {
     const network *n = f->network;
     const layout *l = &n->layout;
-    const int64_t state = cylstm_product(batch, l->units);
+    const int64_t stacks = l->config.num_layers * l->directions;
+    const int64_t states = cylstm_product(stacks, cylstm_product(batch, l->units));
     const int64_t hidden = cylstm_product(rows, l->width);
-    for (int i = 0; i < 2; i++) f->h[i] = cylstm_arena_floats(a, state);
-    f->c = cylstm_arena_floats(a, state);
+    for (int i = 0; i < 2; i++) f->h[i] = cylstm_arena_floats(a, states);
+    f->c = cylstm_arena_floats(a, states);
     if (has_head(n)) f->scores = cylstm_arena_floats(a, cylstm_product(head_rows(n, batch, rows), l->head_width));
+    if (!keeps_gates(f->tape)) f->gates = cylstm_arena_floats(a, cylstm_product(f->plan.strands, chunk_gates(f, steps, batch)));
     if (f->tape != NULL) {
         if (f->tape->dropout.probability > 0.0f) f->dropped = cylstm_arena_floats(a, hidden);
         return;
     }
-    const int64_t chunk = cylstm_max_chunk_rows(steps, batch, f->plan.chunk_rows);
     f->packed_input = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
     for (int i = 0; i < 2; i++) f->hidden[i] = cylstm_arena_floats(a, hidden);
-    f->gates = cylstm_arena_floats(a, cylstm_product(chunk, l->gate_width));
     if (is_pooled(n)) f->pooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
 }
 
@@ -80,6 +131,13 @@ void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64
     b->dc = cylstm_arena_floats(a, state);
     b->c_initial = cylstm_arena_floats(a, state);
     b->dinput = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
+    if (!keeps_gates(b->tape)) {
+        const int64_t again = segment_rows(b->tape, rows, chunk);
+        b->gates = cylstm_arena_floats(a, cylstm_product(again, l->gate_width));
+        b->cell = cylstm_arena_floats(a, cylstm_product(again, l->units));
+        for (int i = 0; i < 2; i++) b->h[i] = cylstm_arena_floats(a, state);
+        b->c = cylstm_arena_floats(a, state);
+    }
     b->scratch = cylstm_arena_floats(a, for_layers > for_head ? for_layers : for_head);
     if (b->tape->dropout.probability > 0.0f) b->dropped = cylstm_arena_floats(a, hidden);
     if (has_head(n)) b->dscores = cylstm_arena_floats(a, cylstm_product(head, l->head_width));
@@ -87,6 +145,11 @@ void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64
 }
 
 /* ---- between the caller's arrays and packed rows ---- */
+
+typedef struct rows { /* packed rows, so many floats apart */
+    float *data;
+    int64_t row;
+} rows;
 
 /* Whether packed rows and the caller's rows are the same memory: returns the distance between rows, or 0. */
 static int64_t row_distance(const sequences *s, int64_t step, int64_t row)
@@ -196,14 +259,13 @@ static void scale(const worker *w, const forward_call *f, float *rows)
 }
 
 /* What the first layer reads: the caller's own rows where they can be used as they lie, a packed copy otherwise. */
-static const float *first_input(worker *w, const forward_call *f, int64_t *input_row)
+static rows first_input(worker *w, const forward_call *f)
 {
     const int64_t width = f->network->layout.config.input_size;
     const int64_t distance = row_distance(f->sequences, f->x.step, f->x.row);
     const int as_it_lies = f->tokens.data == NULL && f->tape == NULL && f->network->input_mean == NULL &&
                            distance >= width;
-    *input_row = as_it_lies ? distance : width;
-    if (as_it_lies) return f->x.data;
+    if (as_it_lies) return (rows){f->x.data, distance};
     float *to = f->tape != NULL ? f->tape->input : f->packed_input;
     if (f->tokens.data != NULL) {
         embed(w, f, to);
@@ -212,15 +274,10 @@ static const float *first_input(worker *w, const forward_call *f, int64_t *input
         scale(w, f, to);
     }
     cylstm_barrier(w);
-    return to;
+    return (rows){to, width};
 }
 
 /* ---- forward ---- */
-
-typedef struct rows { /* packed rows of a known distance */
-    float *data;
-    int64_t row;
-} rows;
 
 /* Where a layer's output goes: the tape, the caller's array if it is packed already, or working memory. */
 static rows layer_output(const forward_call *f, int64_t layer)
@@ -238,8 +295,15 @@ static float *state_of(float *states, const layout *l, int64_t stack, int64_t ba
     return states == NULL ? NULL : states + stack * batch * l->config.hidden_size;
 }
 
-static recurrent_pass forward_pass(const forward_call *f, int64_t layer, int direction, const float *input,
-                                   int64_t input_row)
+static void set_segments(recurrent_pass *p, const tape *t, int64_t stack)
+{
+    if (t == NULL || t->segments.every == 0) return;
+    const layout *l = p->layout;
+    p->segments = &t->segments;
+    p->states = t->states + stack * t->segments.count * l->states * p->sequences->batch * l->units;
+}
+
+static recurrent_pass forward_pass(const forward_call *f, int64_t layer, int direction, int64_t strand, rows input)
 {
     const layout *l = &f->network->layout;
     const int64_t stack = layer * l->directions + direction;
@@ -251,34 +315,91 @@ static recurrent_pass forward_pass(const forward_call *f, int64_t layer, int dir
         .plan = &f->plan,
         .compute = &f->compute,
         .reverse = direction,
-        .input = input,
-        .input_row = input_row,
+        .input = input.data,
+        .input_row = input.row,
         .output = output.data + direction * l->recurrent_width,
         .output_row = output.row,
-        .gates = f->gates,
     };
-    if (f->tape != NULL) {
+    if (keeps_gates(f->tape)) {
         p.gates = f->tape->gates + stack * f->sequences->rows * l->gate_width;
         if (f->tape->cell != NULL) p.cell = f->tape->cell + stack * f->sequences->rows * l->units;
+    } else {
+        p.gates = f->gates + strand * chunk_gates(f, f->sequences->steps, f->sequences->batch);
+        set_segments(&p, f->tape, stack);
     }
     for (int i = 0; i < l->states; i++) p.initial[i] = state_of((float *)f->initial[i], l, stack, f->sequences->batch);
     return p;
 }
 
-static void forward_layer(worker *w, const forward_call *f, int64_t layer, const float *input, int64_t input_row)
+/* One layer in one direction, as one of the strands that may run at once. */
+static recurrent_forward forward_walk(const forward_call *f, int64_t layer, int direction, int64_t strand, rows input)
 {
     const layout *l = &f->network->layout;
-    for (int direction = 0; direction < l->directions; direction++) {
-        recurrent_forward r = {.pass = forward_pass(f, layer, direction, input, input_row),
-                               .recording = f->tape != NULL,
-                               .h = {f->h[0], f->h[1]},
-                               .c = f->c};
-        for (int i = 0; i < l->states; i++) {
-            r.final[i] = state_of(f->final[i], l, layer * l->directions + direction, f->sequences->batch);
-        }
-        cylstm_recurrent_forward(w, &r);
-        cylstm_barrier(w); /* the next direction uses the same h and c */
+    const int64_t stack = layer * l->directions + direction, batch = f->sequences->batch;
+    const int64_t own = stack * batch * l->units;
+    recurrent_forward r = {.pass = forward_pass(f, layer, direction, strand, input),
+                           .recording = keeps_gates(f->tape),
+                           .h = {f->h[0] + own, f->h[1] + own},
+                           .c = f->c + own};
+    for (int i = 0; i < l->states; i++) r.final[i] = state_of(f->final[i], l, stack, batch);
+    return r;
+}
+
+/* A layer's directions: one after the other, or each a strand. */
+static void forward_layer(worker *w, const forward_call *f, int64_t layer, rows input)
+{
+    const int directions = f->network->layout.directions;
+    const int strands = f->plan.wave_steps > 0 ? 1 : f->plan.strands, each = directions / strands;
+    group g = cylstm_group(w, strands);
+    for (int64_t d = g.strands.begin * each; d < g.strands.end * each; d++) {
+        const recurrent_forward r = forward_walk(f, layer, (int)d, d / each, input);
+        cylstm_recurrent_forward(&g.worker, &r);
     }
+    cylstm_barrier(w);
+}
+
+/* Layers as a wave: each strand has layers of its own, and is a chunk behind the strand below. */
+static void forward_wave(worker *w, const forward_call *f, rows input)
+{
+    const int64_t steps = f->plan.wave_steps, longest = f->sequences->longest, strands = f->plan.strands;
+    const int64_t each = f->network->layout.config.num_layers / strands, chunks = (longest + steps - 1) / steps;
+    for (int64_t tick = 0; tick < chunks + strands - 1; tick++) {
+        group g = cylstm_group(w, (int)strands);
+        for (int64_t strand = g.strands.begin; strand < g.strands.end; strand++) {
+            const int64_t begin = (tick - strand) * steps;
+            if (begin < 0 || begin >= longest) continue;
+            const chunk at = {begin, begin + steps < longest ? begin + steps : longest};
+            for (int64_t layer = strand * each; layer < (strand + 1) * each; layer++) {
+                const rows below = layer == 0 ? input : layer_output(f, layer - 1);
+                const recurrent_forward r = forward_walk(f, layer, 0, strand, below);
+                if (begin == 0) cylstm_recurrent_begin(&g.worker, &r);
+                cylstm_recurrent_chunk(&g.worker, &r, &at);
+            }
+        }
+        cylstm_barrier(w);
+    }
+}
+
+/* All layers, each before the next or as a wave; what the last one put out. */
+static rows forward_layers(worker *w, const forward_call *f, rows input)
+{
+    const layout *l = &f->network->layout;
+    const int dropping = f->tape != NULL && f->tape->dropout.probability > 0.0f;
+    const int64_t last = l->config.num_layers - 1;
+    if (f->plan.wave_steps > 0 && !dropping && (f->tape == NULL || keeps_gates(f->tape))) {
+        forward_wave(w, f, input);
+        return layer_output(f, last);
+    }
+    for (int64_t layer = 0; layer <= last; layer++) {
+        if (layer > 0 && dropping) {
+            cylstm_dropout(w, &f->tape->dropout, f->sequences, layer, l->width, input.data, f->dropped);
+            cylstm_barrier(w);
+            input.data = f->dropped;
+        }
+        forward_layer(w, f, layer, input);
+        input = layer_output(f, layer);
+    }
+    return input;
 }
 
 static pooling pooling_of(const network *n, const sequences *s, const float *initial)
@@ -321,27 +442,14 @@ static void forward_head(worker *w, const forward_call *f, rows hidden)
 static void forward_body(worker *w, void *context)
 {
     const forward_call *f = context;
-    const layout *l = &f->network->layout;
-    int64_t input_row;
-    const float *input = first_input(w, f, &input_row);
-    rows hidden = {NULL, 0};
-    for (int64_t layer = 0; layer < l->config.num_layers; layer++) {
-        if (layer > 0 && f->tape != NULL && f->tape->dropout.probability > 0.0f) {
-            cylstm_dropout(w, &f->tape->dropout, f->sequences, layer, l->width, hidden.data, f->dropped);
-            cylstm_barrier(w);
-            input = f->dropped;
-        }
-        forward_layer(w, f, layer, input, input_row);
-        hidden = layer_output(f, layer);
-        input = hidden.data;
-        input_row = hidden.row;
-    }
+    const int64_t width = f->network->layout.width;
+    const rows hidden = forward_layers(w, f, first_input(w, f));
     if (has_head(f->network)) {
         forward_head(w, f, hidden);
         return;
     }
-    if (hidden.data != f->y.data) scatter(w, f->sequences, hidden.data, hidden.row, l->width, f->y);
-    clear_padding(w, f->sequences, l->width, f->y);
+    if (hidden.data != f->y.data) scatter(w, f->sequences, hidden.data, hidden.row, width, f->y);
+    clear_padding(w, f->sequences, width, f->y);
 }
 
 void cylstm_network_forward(forward_call *f)
@@ -408,9 +516,15 @@ static recurrent_pass backward_pass(const backward_call *b, int64_t layer, int d
         .input_row = input_row,
         .output = t->hidden + layer * count * l->width + direction * l->recurrent_width,
         .output_row = l->width,
-        .gates = t->gates + stack * count * l->gate_width,
-        .cell = t->cell == NULL ? NULL : t->cell + stack * count * l->units,
     };
+    if (keeps_gates(t)) {
+        p.gates = t->gates + stack * count * l->gate_width;
+        if (t->cell != NULL) p.cell = t->cell + stack * count * l->units;
+    } else {
+        p.gates = b->gates;
+        p.cell = b->cell;
+        set_segments(&p, t, stack);
+    }
     for (int i = 0; i < l->states; i++) p.initial[i] = state_of(t->initial[i], l, stack, t->sequences.batch);
     return p;
 }
@@ -436,6 +550,9 @@ static void backward_layer(worker *w, const backward_call *b, int64_t layer, con
             .dc = b->dc,
             .c_initial = b->c_initial,
             .scratch = b->scratch,
+            .h = {b->h[0], b->h[1]},
+            .c = b->c,
+            .segment_step = -1,
         };
         for (int i = 0; i < l->states; i++) {
             r.dfinal[i] = state_of((float *)b->dfinal[i], l, stack, b->tape->sequences.batch);

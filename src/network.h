@@ -32,13 +32,15 @@ typedef struct token_view {
 /* What backward needs of a forward pass. */
 typedef struct tape {
     sequences sequences;
+    segments segments;
     dropout dropout;
     float *input;    /* (rows, I): what entered the first layer */
     int32_t *tokens; /* (rows), with an embedding */
     float *initial[CYLSTM_MAX_STATES]; /* (L * D, B, H); NULL: zeros */
     float *hidden;   /* (L, rows, D * H) */
-    float *gates;    /* (L * D, rows, gate_width) activated; an RNN's are h itself */
-    float *cell;     /* (L * D, rows, units), LSTM */
+    float *gates;    /* (L * D, rows, gate_width) activated; an RNN's are h itself; NULL with segments */
+    float *cell;     /* (L * D, rows, units), LSTM; NULL with segments */
+    float *states;   /* (L * D, segments, states, B, units) */
     float *pooled;   /* (B, D * H) by rank, with pooling */
     int32_t *chosen; /* (B, D * H), max pooling */
 } tape;
@@ -59,8 +61,8 @@ typedef struct forward_call {
     float *packed_input; /* (rows, I) */
     float *hidden[2];    /* (rows, D * H) each: this layer's and the one below's */
     float *dropped;      /* (rows, D * H): a layer's input after dropout */
-    float *gates;        /* a chunk's pre-activations */
-    float *h[2], *c;     /* (B, units) */
+    float *gates;        /* a chunk's pre-activations, for each of the plan's strands */
+    float *h[2], *c;     /* (L * D, B, units) */
     float *pooled;       /* (B, D * H) by rank */
     float *scores;       /* (rows or B, head_width) */
 } forward_call;
@@ -83,13 +85,18 @@ typedef struct backward_call {
     float *dinput;     /* (rows, I) */
     float *dgates, *h_before, *scratch; /* of a chunk */
     float *dh, *dc, *c_initial;         /* (B, units) */
+    float *gates, *cell, *h[2], *c;     /* of a segment; (B, units) */
 } backward_call;
 
 /* Chooses the layout for these kernels; weights are placed and packed by the caller (weights.h). */
 cylstm_status cylstm_network_init(network *n, const cylstm_config *config, const kernels *k);
 
-/* Places the tape of up to `rows` rows. with_state: the call has an initial state. */
+/* Places the tape of up to `rows` rows; segments.every and dropout must be set. with_state: the call has an initial
+ * state. */
 void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, int64_t rows, int with_state, arena *a);
+
+/* Fills the tables of a tape that is placed: its sequences, of these lengths (NULL: all of T steps), and segments. */
+void cylstm_tape_fill(tape *t, const int64_t *lengths, int64_t chunk_rows);
 
 /* Places the working memory of a call over `rows` rows; the fields above it must be set. */
 void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t rows, arena *a);

@@ -193,17 +193,29 @@ static void wake_all(atomic_int *word)
 
 /* ---- barrier ---- */
 
+enum { LEVELS = 2 }; /* barriers of the team, and of groups */
+
 /* A member's last barrier, on a cache line of its own: one writes, the others read. */
 typedef struct arrival {
     _Alignas(64) atomic_int phase;
+    atomic_int shrunk_at; /* of a first member: the barrier from which on it is alone; 0: it is not */
 } arrival;
 
 struct team {
     int64_t start; /* when the call began */
-    atomic_int sleepers;
-    atomic_int shrunk_at; /* the barrier at which the team shrank to its first member; 0: it has not */
-    arrival arrivals[CYLSTM_MAX_TEAM];
+    atomic_int sleepers, shrunk;
+    arrival arrivals[LEVELS][CYLSTM_MAX_TEAM];
 };
+
+struct member {
+    int phase[LEVELS];       /* barriers passed */
+    int64_t cpu_start, idle; /* CPU time at the start of the call, and time slept at barriers since, in ns */
+};
+
+static arrival *arrivals_of(const worker *w)
+{
+    return &w->team->arrivals[w->level][w->first];
+}
 
 static int has_arrived(const arrival *a, int phase)
 {
@@ -222,7 +234,7 @@ static void wait_for(worker *w, arrival *a, int phase)
     atomic_fetch_add(&w->team->sleepers, 1);
     for (int seen = atomic_load(&a->phase); seen < phase; seen = atomic_load(&a->phase)) sleep_while(&a->phase, seen);
     atomic_fetch_sub(&w->team->sleepers, 1);
-    w->idle += wall_clock() - start;
+    w->self->idle += wall_clock() - start;
 }
 
 /* Whether this thread has been kept from running for far longer than waking up takes, and for a good part of the call: a
@@ -232,7 +244,7 @@ static int was_descheduled(const worker *w)
 {
     enum { TOO_LONG = 300000, PART = 4 };
     const int64_t passed = wall_clock() - w->team->start;
-    const int64_t lost = passed - (cpu_clock() - w->cpu_start) - w->idle;
+    const int64_t lost = passed - (cpu_clock() - w->self->cpu_start) - w->self->idle;
     return lost > TOO_LONG && lost > passed / PART;
 }
 
@@ -241,30 +253,53 @@ static int was_descheduled(const worker *w)
 static void arrive(worker *w, int phase)
 {
     team *t = w->team;
-    arrival *mine = &t->arrivals[w->rank];
+    arrival *arrivals = arrivals_of(w);
     if (atomic_load(&t->sleepers) > 0 && was_descheduled(w)) {
-        atomic_store(&t->shrunk_at, phase);
+        atomic_store(&arrivals->shrunk_at, phase);
+        atomic_store(&t->shrunk, 1);
         remember_crowd();
     }
-    atomic_store(&mine->phase, phase);
-    if (atomic_load(&t->sleepers) > 0) wake_all(&mine->phase);
+    atomic_store(&arrivals[w->rank].phase, phase);
+    if (atomic_load(&t->sleepers) > 0) wake_all(&arrivals[w->rank].phase);
 }
 
 void cylstm_barrier(worker *w)
 {
     if (w->team == NULL) return;
-    const int phase = ++w->phase;
+    arrival *arrivals = arrivals_of(w);
+    const int phase = ++w->self->phase[w->level];
     arrive(w, phase);
     for (int i = 0; i < w->size; i++) {
-        if (!has_arrived(&w->team->arrivals[i], phase)) wait_for(w, &w->team->arrivals[i], phase);
+        if (!has_arrived(&arrivals[i], phase)) wait_for(w, &arrivals[i], phase);
     }
-    const int shrunk_at = atomic_load_explicit(&w->team->shrunk_at, memory_order_relaxed);
+    const int shrunk_at = atomic_load_explicit(&arrivals->shrunk_at, memory_order_relaxed);
     if (shrunk_at != 0 && shrunk_at <= phase) { /* later: by one who is ahead, for the barrier that comes */
         /* The first thread has everything from here on; the others fall through what is left of the body. */
         w->rank = w->rank == 0 ? 0 : -1;
         w->size = 1;
         w->team = NULL;
     }
+}
+
+/* ---- groups ---- */
+
+group cylstm_group(const worker *w, int strands)
+{
+    if (strands == 1) return (group){*w, {0, 1}};
+    if (w->size <= strands) { /* each member has some, alone */
+        const worker alone = {.rank = w->rank < 0 ? -1 : 0, .size = 1};
+        return (group){alone, cylstm_share(w, strands)};
+    }
+    const int strand = (int)((int64_t)w->rank * strands / w->size);
+    const int first = (strand * w->size + strands - 1) / strands; /* the least rank that has this strand */
+    const int end = ((strand + 1) * w->size + strands - 1) / strands;
+    worker mine = *w;
+    mine.rank = w->rank - first;
+    mine.size = end - first;
+    mine.first = first;
+    mine.level = 1;
+    if (mine.size == 1) mine.team = NULL;
+    return (group){mine, {strand, strand + 1}};
 }
 
 /* ---- the region ---- */
@@ -296,17 +331,22 @@ static void run_team(int threads, parallel_body body, void *context)
     make_pool(threads);
     t.start = wall_clock();
     atomic_init(&t.sleepers, 0);
-    atomic_init(&t.shrunk_at, 0);
-    for (int i = 0; i < threads; i++) atomic_init(&t.arrivals[i].phase, 0);
+    atomic_init(&t.shrunk, 0);
+    for (int i = 0; i < LEVELS * threads; i++) {
+        arrival *a = &t.arrivals[i / threads][i % threads];
+        atomic_init(&a->phase, 0);
+        atomic_init(&a->shrunk_at, 0);
+    }
 #pragma omp parallel num_threads(threads)
     {
         const int size = omp_get_num_threads(); /* may be fewer than asked for */
-        worker w = {.team = size > 1 ? &t : NULL, .rank = omp_get_thread_num(), .size = size, .cpu_start = cpu_clock()};
+        member self = {.cpu_start = cpu_clock()};
+        worker w = {.team = size > 1 ? &t : NULL, .rank = omp_get_thread_num(), .size = size, .self = &self};
         const uint64_t mode = set_ieee_mode();
         body(&w, context);
         restore_mode(mode);
     }
-    if (!atomic_load(&t.shrunk_at)) atomic_store(&crowded_calls, 0);
+    if (!atomic_load(&t.shrunk)) atomic_store(&crowded_calls, 0);
 }
 
 static int threads_available(int wanted)

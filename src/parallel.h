@@ -15,13 +15,16 @@
 enum { CYLSTM_MAX_TEAM = 256 };
 
 typedef struct team team;
+typedef struct member member;
 
+/* A thread's place among those it shares work with: the whole team, or a group of it. */
 typedef struct worker {
     team *team; /* NULL: alone, barriers do nothing */
-    int rank;   /* -1 once the team has shrunk to one thread: every share is empty */
+    int rank;   /* -1 once the others have been sent away: every share is empty */
     int size;
-    int phase; /* barriers passed */
-    int64_t cpu_start, idle; /* CPU time at the start of the call, and time slept at barriers since, in ns */
+    int first; /* of the group's members, its rank in the team */
+    int level; /* 0: the whole team; 1: a group */
+    member *self;
 } worker;
 
 typedef void (*parallel_body)(worker *w, void *context);
@@ -47,6 +50,16 @@ static inline int cylstm_is_first(const worker *w)
 {
     return w->rank == 0;
 }
+
+/* Strands of work that run side by side, numbered from 0: which are this worker's, and who shares them with it. */
+typedef struct group {
+    worker worker;
+    range strands;
+} group;
+
+/* The group of this worker, of `strands` that the team shares out: always the same number in one call. A group's
+ * barriers are its own; what one group wrote, another sees after a barrier of the team. */
+group cylstm_group(const worker *w, int strands);
 
 /* The cores all concurrent calls share. A call takes what is free, at least one. */
 void cylstm_set_thread_budget(int threads);

@@ -14,20 +14,65 @@ enum {
     TILE_ROWS_LEAST = 8,
     /* Rows whose gates (1024 units: 4 MB) still lie in the cache when they are stepped through. */
     CHUNK_ROWS = 512,
+    /* Recurrent weights of a direction, or a layer, for each thread that the call has. */
+    STRAND_WEIGHTS = 100000,
+    /* A wave's chunks in a call, and the least steps of one. */
+    WAVE_CHUNKS = 16,
+    WAVE_STEPS_LEAST = 4,
     /* Below this many multiply-adds of a product our own kernels beat sgemm by more than a few per cent: their weights
      * are packed already. */
     BLAS_WORK = 1000000000,
 };
 
+/* The most strands on that many threads into which so many layers go without rest. */
+static int whole_strands(int64_t layers, int threads)
+{
+    int strands = layers < threads ? (int)layers : threads;
+    while (layers % strands != 0) strands--;
+    return strands;
+}
+
+/* Layers as a wave: chunks short enough that filling and emptying it costs little, long enough to project at once. Not
+ * where sgemm might project: its bits depend on the chunks. */
+static void plan_wave(plan *p, const layout *l, int64_t rows, int64_t batch)
+{
+    const int64_t short_enough = rows / batch / WAVE_CHUNKS, most = CHUNK_ROWS / batch;
+    const int64_t steps = short_enough < most ? short_enough : most;
+    if (steps < WAVE_STEPS_LEAST || cylstm_plan_wants_blas(l, rows, batch, 0)) return;
+    p->strands = whole_strands(l->config.num_layers, p->threads);
+    if (p->strands > 1) p->wave_steps = steps;
+}
+
+/* Directions, or layers, side by side: threads of a smaller group wait less for each other, as long as the weights of its
+ * strand stay in their caches. */
+static void plan_strands(plan *p, const layout *l, int64_t rows, int64_t batch)
+{
+    const int64_t weights = cylstm_product(l->gate_width, l->recurrent_width);
+    p->strands = 1;
+    if (p->threads == 1 || p->split_rows || rows <= batch) return;
+    if (weights > cylstm_product(STRAND_WEIGHTS, p->threads)) return;
+    if (l->directions > 1) {
+        p->strands = l->directions;
+    } else {
+        plan_wave(p, l, rows, batch);
+    }
+}
+
+int64_t cylstm_plan_work(const layout *l, int64_t rows)
+{
+    const int64_t layers = l->config.num_layers;
+    const int64_t widths = l->config.input_size + (layers - 1) * l->width + layers * l->recurrent_width;
+    return cylstm_product(rows, cylstm_product(l->directions * l->gate_width, widths));
+}
+
 plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
 {
-    const int64_t per_row = cylstm_product(l->gate_width, l->recurrent_width + l->config.input_size);
-    const int64_t work = cylstm_product(cylstm_product(rows, l->config.num_layers * l->directions), per_row);
-    const int64_t worthwhile = work / WORK_PER_THREAD;
+    const int64_t worthwhile = cylstm_plan_work(l, rows) / WORK_PER_THREAD;
     plan p = {.threads = max_threads, .chunk_rows = CHUNK_ROWS};
     if (worthwhile < p.threads) p.threads = worthwhile > 1 ? (int)worthwhile : 1;
     p.split_rows = batch >= (int64_t)8 * p.threads;
     p.fused = rows <= batch || batch >= (int64_t)4 * p.threads;
+    plan_strands(&p, l, rows, batch);
     return p;
 }
 

@@ -106,12 +106,63 @@ static int64_t step_after(const recurrent_pass *p, int64_t t)
     return p->reverse ? t - 1 : t + 1;
 }
 
-/* ---- forward ---- */
-
 static int has_cell(const recurrent_pass *p)
 {
     return p->layout->states > 1;
 }
+
+/* Which of the two h is the last one before the step at this place in the order of the direction. */
+static int parity_at(const recurrent_pass *p, const chunk *c)
+{
+    return (int)((p->reverse ? p->sequences->longest - c->end : c->begin) % 2);
+}
+
+/* ---- segments: what backward computes again ---- */
+
+/* The segment that has the chunk at its beginning, or with at_end at its end, in time; -1: none has. */
+static int64_t segment_with(const segments *s, const chunk *c, int at_end)
+{
+    for (int64_t i = 0; s != NULL && i < s->count; i++) {
+        if (at_end ? s->bounds[i + 1] == c->end : s->bounds[i] == c->begin) return i;
+    }
+    return -1;
+}
+
+static float *segment_state(const recurrent_pass *p, int64_t segment, int state)
+{
+    const layout *l = p->layout;
+    return p->states + (segment * l->states + state) * p->sequences->batch * l->units;
+}
+
+/* A share of (B, units) rows. */
+static void copy_rows(const layout *l, range ranks, range units, const float *from, float *to)
+{
+    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
+        memcpy(to + rank * l->units + units.begin, from + rank * l->units + units.begin,
+               (size_t)(units.end - units.begin) * sizeof(float));
+    }
+}
+
+/* Where a segment begins, in the order of this direction, its state is kept. */
+static void save_state(const recurrent_forward *f, const share *s, const chunk *c)
+{
+    const recurrent_pass *p = &f->pass;
+    const int64_t segment = segment_with(p->segments, c, p->reverse);
+    if (segment < 0) return;
+    const range units = share_units(s, &p->weights->recurrent.forward, p->layout->units);
+    copy_rows(p->layout, s->rows, units, f->h[parity_at(p, c)], segment_state(p, segment, 0));
+    if (has_cell(p)) copy_rows(p->layout, s->rows, units, f->c, segment_state(p, segment, 1));
+}
+
+static void restore_state(const recurrent_forward *f, const share *s, const chunk *c, int64_t segment)
+{
+    const recurrent_pass *p = &f->pass;
+    const range units = share_units(s, &p->weights->recurrent.forward, p->layout->units);
+    copy_rows(p->layout, s->rows, units, segment_state(p, segment, 0), f->h[parity_at(p, c)]);
+    if (has_cell(p)) copy_rows(p->layout, s->rows, units, segment_state(p, segment, 1), f->c);
+}
+
+/* ---- forward ---- */
 
 /* Ranks that start now take their initial state. */
 static void enter(const recurrent_forward *f, range ranks, range units, float *h)
@@ -127,17 +178,10 @@ static void leave(const recurrent_forward *f, range ranks, range units, const fl
     if (has_cell(&f->pass)) store_state(&f->pass, ranks, units, f->c, f->final[1]);
 }
 
-/* How a chunk's inputs are projected. The bits of the first two are the same. */
-typedef enum projection {
-    FUSED,     /* by the steps, as part of their chains of FMAs */
-    BY_KERNEL, /* beforehand */
-    BY_BLAS    /* beforehand, without the bias, which the steps add */
-} projection;
-
-static projection how_to_project(const recurrent_pass *p, const chunk *c)
+projection cylstm_projection(const plan *p, const compute *c, const linear *input, int64_t rows)
 {
-    if (cylstm_linear_uses_blas(p->compute, &p->weights->input, cylstm_chunk_rows(p->sequences, c))) return BY_BLAS;
-    return p->plan->fused ? FUSED : BY_KERNEL;
+    if (cylstm_linear_uses_blas(c, input, rows)) return PROJECT_BY_BLAS;
+    return p->fused ? PROJECT_IN_STEPS : PROJECT_BY_KERNEL;
 }
 
 static void step(const recurrent_forward *f, const share *s, projection how, int64_t t, float *gates,
@@ -150,8 +194,8 @@ static void step(const recurrent_forward *f, const share *s, projection how, int
         .panels = s->panels,
         .descending = descending,
         .weights = &p->weights->recurrent.forward,
-        .input_weights = how == FUSED ? &p->weights->input.forward : NULL,
-        .bias = how == BY_KERNEL ? NULL : p->weights->bias,
+        .input_weights = how == PROJECT_IN_STEPS ? &p->weights->input.forward : NULL,
+        .bias = how == PROJECT_BY_KERNEL ? NULL : p->weights->bias,
         .x = p->input + row * p->input_row,
         .x_row = p->input_row,
         .hidden = p->layout->config.hidden_size,
@@ -161,41 +205,40 @@ static void step(const recurrent_forward *f, const share *s, projection how, int
         .h_previous = h_previous,
         .h_next = h_next,
         .c = f->c,
-        .out = p->output + row * p->output_row,
-        .out_row = p->output_row,
-        .cell = f->recording && has_cell(p) ? p->cell + row * p->layout->units : NULL,
+        .out = p->output == NULL ? h_next : p->output + row * p->output_row,
+        .out_row = p->output == NULL ? p->layout->units : p->output_row,
+        .cell = f->recording && has_cell(p) ? p->cell + (row - p->first_row) * p->layout->units : NULL,
         .recording = f->recording,
     };
     p->compute->kernels->step[p->layout->config.cell](&args);
 }
 
-/* The steps of a chunk, whose pre-activations lie in `gates`. *parity says which of the two h is the last one. */
-static void walk_chunk(worker *w, const recurrent_forward *f, share *s, projection how, const chunk *c, float *gates,
-                       int *parity)
+/* The steps of a chunk, whose pre-activations lie in `gates`. */
+static void walk_chunk(worker *w, const recurrent_forward *f, share *s, projection how, const chunk *c, float *gates)
 {
     const recurrent_pass *p = &f->pass;
     const panels *weights = &p->weights->recurrent.forward;
-    for (int64_t i = 0; i < c->end - c->begin; i++) {
+    int parity = parity_at(p, c);
+    for (int64_t i = 0; i < c->end - c->begin; i++, parity = 1 - parity) {
         const int64_t t = p->reverse ? c->end - 1 - i : c->begin + i;
         const int64_t active = cylstm_active(p->sequences, t), next = cylstm_active(p->sequences, step_after(p, t));
         const range units = share_units(s, weights, p->layout->units);
-        float *h_next = f->h[1 - *parity];
+        float *h_next = f->h[1 - parity];
         step(f, s, how, t, gates + (p->sequences->offsets[t] - p->sequences->offsets[c->begin]) * p->layout->gate_width,
-             f->h[*parity], h_next, *parity);
+             f->h[parity], h_next, parity);
         leave(f, clip(s->rows, next, active), units, h_next);
         enter(f, clip(s->rows, active, next), units, h_next);
-        *parity = 1 - *parity;
         end_step(w, p);
         update_share(s, w, p, weights->count);
     }
 }
 
-void cylstm_recurrent_forward(worker *w, const recurrent_forward *f)
+void cylstm_recurrent_begin(worker *w, const recurrent_forward *f)
 {
     const recurrent_pass *p = &f->pass;
     const sequences *seq = p->sequences;
     const panels *weights = &p->weights->recurrent.forward;
-    share s = new_share(w, p, weights->count);
+    const share s = new_share(w, p, weights->count);
     const range units = share_units(&s, weights, p->layout->units);
     const int64_t starting = cylstm_active(seq, p->reverse ? seq->longest - 1 : 0);
     enter(f, clip(s.rows, 0, starting), units, f->h[0]);
@@ -203,33 +246,54 @@ void cylstm_recurrent_forward(worker *w, const recurrent_forward *f)
     const range empty = clip(s.rows, cylstm_active(seq, 0), seq->batch);
     enter(f, empty, units, f->h[1]);
     leave(f, empty, units, f->h[1]);
+}
 
-    int parity = 0;
+void cylstm_recurrent_chunk(worker *w, const recurrent_forward *f, const chunk *c)
+{
+    const recurrent_pass *p = &f->pass;
+    const int64_t first = p->sequences->offsets[c->begin], rows = cylstm_chunk_rows(p->sequences, c);
+    float *gates = p->gates + (f->recording ? first - p->first_row : 0) * p->layout->gate_width;
+    const projection how = cylstm_projection(p->plan, p->compute, &p->weights->input, rows);
+    share s = new_share(w, p, p->weights->recurrent.forward.count);
+    if (!f->recording) save_state(f, &s, c);
+    if (how != PROJECT_IN_STEPS) {
+        linear input = p->weights->input;
+        if (how == PROJECT_BY_BLAS) input.bias = NULL;
+        cylstm_linear_forward(w, p->compute, &input, rows, p->input + first * p->input_row, p->input_row, gates,
+                              p->layout->gate_width);
+    }
+    /* Steps read what others have projected and, of the state, loaded; sequences that project their own read nothing of
+     * the others. */
+    const int alone = how == PROJECT_IN_STEPS && p->plan->split_rows;
+    if (!alone) cylstm_barrier(w);
+    update_share(&s, w, p, p->weights->recurrent.forward.count);
+    walk_chunk(w, f, &s, how, c, gates);
+    if (!alone) cylstm_barrier(w); /* gates may be written again */
+}
+
+void cylstm_recurrent_forward(worker *w, const recurrent_forward *f)
+{
+    const recurrent_pass *p = &f->pass;
     chunk at, previous, *before = NULL;
-    while (cylstm_next_chunk(seq, p->plan->chunk_rows, p->reverse, before, &at)) {
-        const int64_t first = seq->offsets[at.begin];
-        float *gates = p->gates + (f->recording ? first * p->layout->gate_width : 0);
-        const projection how = how_to_project(p, &at);
-        if (how != FUSED) {
-            linear input = p->weights->input;
-            if (how == BY_BLAS) input.bias = NULL;
-            cylstm_linear_forward(w, p->compute, &input, cylstm_chunk_rows(seq, &at), p->input + first * p->input_row,
-                                  p->input_row, gates, p->layout->gate_width);
-        }
-        /* Steps read what others have projected and, of the state, loaded; sequences that project their own read nothing
-         * of the others. */
-        const int alone = how == FUSED && p->plan->split_rows;
-        if (!alone) cylstm_barrier(w);
-        update_share(&s, w, p, weights->count);
-        walk_chunk(w, f, &s, how, &at, gates, &parity);
-        if (!alone) cylstm_barrier(w); /* gates may be written again */
-        update_share(&s, w, p, weights->count);
+    cylstm_recurrent_begin(w, f);
+    while (cylstm_next_chunk(p->sequences, p->plan->chunk_rows, p->reverse, before, &at)) {
+        cylstm_recurrent_chunk(w, f, &at);
         previous = at;
         before = &previous;
     }
 }
 
 /* ---- backward ---- */
+
+/* c_{t-1} by rank: of the segment's beginning, the sequence's, or the tape. */
+static const float *cell_before(const recurrent_backward *b, int64_t t, int initial)
+{
+    const recurrent_pass *p = &b->pass;
+    if (!has_cell(p)) return NULL;
+    if (t == b->segment_step) return b->segment_cell;
+    if (initial) return b->c_initial;
+    return p->cell + (p->sequences->offsets[step_before(p, t)] - p->first_row) * p->layout->units;
+}
 
 /* One step for the ranks in `rows`, all of which have the same neighbours: dgates of the step processed before this
  * one (or NULL: their gradient waits in dh), and the cell state of the step before in time (or the initial one). */
@@ -252,9 +316,9 @@ static void step_backward(const recurrent_backward *b, const share *s, range row
         .dh_next = b->dh,
         .dout = b->doutput + row * b->doutput_row,
         .dout_row = b->doutput_row,
-        .gates = p->gates + row * l->gate_width,
-        .cell = has_cell(p) ? p->cell + row * l->units : NULL,
-        .cell_previous = !has_cell(p) || initial ? b->c_initial : p->cell + offsets[step_before(p, t)] * l->units,
+        .gates = p->gates + (row - p->first_row) * l->gate_width,
+        .cell = has_cell(p) ? p->cell + (row - p->first_row) * l->units : NULL,
+        .cell_previous = cell_before(b, t, initial),
         .dc = b->dc,
         .dgates = b->dgates + (row - chunk_first) * l->gate_width,
     };
@@ -347,8 +411,30 @@ static void chunk_gradients(worker *w, const recurrent_backward *b, const chunk 
     }
 }
 
-void cylstm_recurrent_backward(worker *w, const recurrent_backward *b)
+/* Gates and cell states of a segment, from the state it begins with, as forward had them. */
+static void recompute(worker *w, recurrent_backward *b, int64_t segment)
 {
+    recurrent_pass *p = &b->pass;
+    const sequences *seq = p->sequences;
+    const int64_t begin = p->segments->bounds[segment], end = p->segments->bounds[segment + 1];
+    p->first_row = seq->offsets[begin];
+    b->segment_step = p->reverse ? end - 1 : begin;
+    b->segment_cell = has_cell(p) ? segment_state(p, segment, 1) : NULL;
+    recurrent_forward f = {.pass = *p, .recording = 1, .h = {b->h[0], b->h[1]}, .c = b->c};
+    f.pass.output = NULL;
+    const share s = new_share(w, p, p->weights->recurrent.forward.count);
+    chunk at = {.begin = end, .end = begin}, previous;
+    for (int first = 1; p->reverse ? at.begin > begin : at.end < end; first = 0) {
+        previous = at;
+        cylstm_next_chunk(seq, p->plan->chunk_rows, p->reverse, &previous, &at);
+        if (first) restore_state(&f, &s, &at, segment);
+        cylstm_recurrent_chunk(w, &f, &at);
+    }
+}
+
+void cylstm_recurrent_backward(worker *w, const recurrent_backward *call)
+{
+    recurrent_backward own = *call, *b = &own; /* each member follows the segments by itself */
     const recurrent_pass *p = &b->pass;
     const sequences *seq = p->sequences;
     const panels *weights = &p->weights->recurrent.backward;
@@ -361,6 +447,11 @@ void cylstm_recurrent_backward(worker *w, const recurrent_backward *b)
     }
     chunk at, previous, *before = NULL;
     while (cylstm_next_chunk(seq, p->plan->chunk_rows, !p->reverse, before, &at)) {
+        const int64_t segment = segment_with(p->segments, &at, !p->reverse);
+        if (segment >= 0) {
+            recompute(w, b, segment);
+            update_share(&s, w, p, weights->count);
+        }
         gather_h_before(w, b, &at);
         walk_chunk_backward(w, b, &s, &at);
         cylstm_barrier(w);

@@ -63,25 +63,26 @@ int cylstm_sequences_are_full(const sequences *s)
     return s->lengths[s->batch - 1] == s->longest && s->longest > 0;
 }
 
-int cylstm_next_chunk(const sequences *s, int64_t max_rows, int backward, const chunk *previous, chunk *next)
+int cylstm_next_chunk(const sequences *s, int64_t rows, int backward, const chunk *previous, chunk *next)
 {
     if (!backward) {
         next->begin = next->end = previous == NULL ? 0 : previous->end;
         if (next->begin == s->longest) return 0;
+        const int64_t place = s->offsets[next->begin] / rows;
         do next->end++;
-        while (next->end < s->longest && s->offsets[next->end + 1] - s->offsets[next->begin] <= max_rows);
+        while (next->end < s->longest && s->offsets[next->end] / rows == place);
     } else {
         next->begin = next->end = previous == NULL ? s->longest : previous->begin;
         if (next->end == 0) return 0;
+        const int64_t place = s->offsets[next->end - 1] / rows;
         do next->begin--;
-        while (next->begin > 0 && s->offsets[next->end] - s->offsets[next->begin - 1] <= max_rows);
+        while (next->begin > 0 && s->offsets[next->begin - 1] / rows == place);
     }
     return 1;
 }
 
-int64_t cylstm_max_chunk_rows(int64_t steps, int64_t batch, int64_t max_rows)
+int64_t cylstm_max_chunk_rows(int64_t steps, int64_t batch, int64_t rows)
 {
-    int64_t rows = cylstm_product(steps, batch);
-    int64_t largest = max_rows > batch ? max_rows : batch;
-    return rows < largest ? rows : largest;
+    const int64_t all = cylstm_product(steps, batch), most = cylstm_sum(rows, batch - 1);
+    return all < most ? all : most;
 }

@@ -39,9 +39,9 @@ static inline int64_t cylstm_active(const sequences *s, int64_t t)
 /* Whether row (t, rank) of the caller's (T, B) array is row t * B + rank: nothing is padded or permuted. */
 int cylstm_sequences_are_full(const sequences *s);
 
-/* The chunk that follows `previous` (NULL: the first) in time order, or against it with `backward`; at most max_rows
- * rows, but at least one step. Returns 0 when there is none left. */
-int cylstm_next_chunk(const sequences *s, int64_t max_rows, int backward, const chunk *previous, chunk *next);
+/* The chunk that follows `previous` (NULL: the first) in time order, or against it with `backward`: the same chunks either
+ * way. A chunk's steps are those whose first row is in the same `rows` rows. Returns 0 when there is none left. */
+int cylstm_next_chunk(const sequences *s, int64_t rows, int backward, const chunk *previous, chunk *next);
 
 static inline int64_t cylstm_chunk_rows(const sequences *s, const chunk *c)
 {
@@ -49,6 +49,6 @@ static inline int64_t cylstm_chunk_rows(const sequences *s, const chunk *c)
 }
 
 /* The most rows a chunk can have: what its buffers are sized by. */
-int64_t cylstm_max_chunk_rows(int64_t steps, int64_t batch, int64_t max_rows);
+int64_t cylstm_max_chunk_rows(int64_t steps, int64_t batch, int64_t rows);
 
 #endif

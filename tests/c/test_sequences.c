@@ -70,18 +70,20 @@ static void check_rows(const drawn *d)
     CHECK(cylstm_active(s, -1) == 0 && cylstm_active(s, s->longest) == 0, "steps outside have rows");
 }
 
-static void check_chunks(const sequences *s, int64_t max_rows, int backward)
+/* Chunks cover all steps once, and are the same from either end: their steps begin in the same rows of `rows`. */
+static void check_chunks(const sequences *s, int64_t rows, int backward)
 {
     chunk at, previous, *before = NULL;
     int64_t next = backward ? s->longest : 0;
-    const int64_t bound = cylstm_max_chunk_rows(s->steps, s->batch, max_rows);
-    while (cylstm_next_chunk(s, max_rows, backward, before, &at)) {
-        const int64_t rows = cylstm_chunk_rows(s, &at);
+    const int64_t bound = cylstm_max_chunk_rows(s->steps, s->batch, rows);
+    while (cylstm_next_chunk(s, rows, backward, before, &at)) {
+        const int64_t place = s->offsets[at.begin] / rows, own = cylstm_chunk_rows(s, &at);
         CHECK(at.begin < at.end && (backward ? at.end : at.begin) == next, "%lld to %lld", (long long)at.begin,
               (long long)at.end);
-        CHECK(rows <= max_rows || at.end - at.begin == 1, "%lld rows of at most %lld", (long long)rows,
-              (long long)max_rows);
-        CHECK(rows <= bound, "%lld rows in buffers of %lld", (long long)rows, (long long)bound);
+        CHECK(s->offsets[at.end - 1] / rows == place, "%lld to %lld: too long", (long long)at.begin, (long long)at.end);
+        CHECK(at.begin == 0 || s->offsets[at.begin - 1] / rows < place, "%lld: too late", (long long)at.begin);
+        CHECK(at.end == s->longest || s->offsets[at.end] / rows > place, "%lld: too early", (long long)at.end);
+        CHECK(own <= bound, "%lld rows in buffers of %lld", (long long)own, (long long)bound);
         next = backward ? at.begin : at.end;
         previous = at;
         before = &previous;

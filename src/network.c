@@ -58,8 +58,7 @@ void cylstm_tape_fill(tape *t, const int64_t *lengths, int64_t chunk_rows)
     }
 }
 
-void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, int64_t rows, int with_state,
-                       arena *a)
+void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, int64_t rows, int with_state, arena *a)
 {
     const layout *l = &n->layout;
     const int64_t stacks = l->config.num_layers * l->directions;
@@ -104,7 +103,8 @@ void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t
     for (int i = 0; i < 2; i++) f->h[i] = cylstm_arena_floats(a, states);
     f->c = cylstm_arena_floats(a, states);
     if (has_head(n)) f->scores = cylstm_arena_floats(a, cylstm_product(head_rows(n, batch, rows), l->head_width));
-    if (!keeps_gates(f->tape)) f->gates = cylstm_arena_floats(a, cylstm_product(f->plan.strands, chunk_gates(f, steps, batch)));
+    if (!keeps_gates(f->tape))
+        f->gates = cylstm_arena_floats(a, cylstm_product(f->plan.strands, chunk_gates(f, steps, batch)));
     if (f->tape != NULL) {
         if (f->tape->dropout.probability > 0.0f) f->dropped = cylstm_arena_floats(a, hidden);
         return;

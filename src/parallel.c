@@ -255,7 +255,8 @@ static void arrive(worker *w, int phase)
     team *t = w->team;
     arrival *arrivals = arrivals_of(w);
     if (atomic_load(&t->sleepers) > 0 && was_descheduled(w)) {
-        atomic_store(&arrivals->shrunk_at, phase);
+        int never = 0; /* once: another member may still be on its way out of the barrier of the first time */
+        atomic_compare_exchange_strong(&arrivals->shrunk_at, &never, phase);
         atomic_store(&t->shrunk, 1);
         remember_crowd();
     }

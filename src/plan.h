@@ -21,7 +21,7 @@ typedef struct plan {
     int threads;        /* worth using for this much work, at most what was asked for */
     int split_rows;     /* a step is shared out by sequences (no barrier), else by units (a barrier per step) */
     int fused;          /* a step projects its own input, where sgemm does not */
-    int strands;        /* directions or layers that run side by side, each on a group of the threads; 1: all on one */
+    int strands; /* directions or layers that run side by side, each on a group of the threads; 1: all on one */
     int64_t wave_steps; /* the strands are layers, each so many steps behind the one below; 0: they are directions */
     int64_t chunk_rows; /* rows projected before they are stepped through */
 } plan;

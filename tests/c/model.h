@@ -110,6 +110,7 @@ typedef struct how {
     const blas *blas;
     dropout dropout;
     int recording;
+    int64_t every; /* recording: steps of a segment at least; 0: no segments */
 } how;
 
 typedef struct results {
@@ -145,13 +146,14 @@ static inline view view_of(const float *values, int64_t batch, int64_t width)
 
 static inline void place_tape(const model *m, const data *d, const how *h, tape *t, arena *a)
 {
-    *t = (tape){.dropout = h->dropout};
+    *t = (tape){.dropout = h->dropout, .segments.every = h->every};
     if (h->recording) {
         cylstm_tape_place(t, &m->net, d->steps, d->batch, d->rows, 1, a);
+        if (a->base != NULL) cylstm_tape_fill(t, d->lengths, h->plan.chunk_rows);
     } else {
         cylstm_sequences_place(&t->sequences, a, d->steps, d->batch);
+        if (a->base != NULL) cylstm_sequences_fill(&t->sequences, d->lengths);
     }
-    if (a->base != NULL) cylstm_sequences_fill(&t->sequences, d->lengths);
 }
 
 static inline void run_forward(const model *m, const data *d, const how *h, results *r)

@@ -77,7 +77,7 @@ static void check_network(cylstm_config config, float dropout_probability, const
     const layout *l = &m.net.layout;
     if (config.vocab_size == 0) m.net.input_mean = mean, m.net.input_std = std;
     data d = new_data(l, 6, 4, 1);
-    const how h = {.plan = {.threads = 2, .split_rows = config.bidirectional, .chunk_rows = 7},
+    const how h = {.plan = {.threads = 2, .strands = 1, .split_rows = config.bidirectional, .chunk_rows = 7},
                    .recording = 1,
                    .dropout = {dropout_probability, 17}};
     results r = new_results(&m, &d);

@@ -21,7 +21,7 @@ static cylstm_config draw_config(void)
 
 static plan alone(int64_t chunk_rows)
 {
-    return (plan){.threads = 1, .chunk_rows = chunk_rows};
+    return (plan){.threads = 1, .strands = 1, .chunk_rows = chunk_rows};
 }
 
 /* ---- comparing results ---- */
@@ -72,12 +72,65 @@ static void test_division_changes_no_bit(const kernels *isa)
         results expected = run(&m, &d, (how){.plan = alone(chunk), .recording = 1});
         for (int threads = 1; threads <= 3; threads++) {
             for (int way = 0; way < 4; way++) {
-                const plan p = {.threads = threads, .split_rows = way & 1, .fused = way >> 1, .chunk_rows = chunk};
+                const plan p = {
+                    .threads = threads, .strands = 1, .split_rows = way & 1, .fused = way >> 1, .chunk_rows = chunk};
                 check_same(&m, &d, (how){.plan = p, .recording = 1}, &expected, "recording");
                 check_same(&m, &d, (how){.plan = p}, &expected, "inference");
             }
         }
         check_same(&m, &d, (how){.plan = alone(1000)}, &expected, "inference in one chunk");
+        free_results(&expected);
+        free_data(&d);
+        free_model(&m);
+    }
+}
+
+/* ---- directions and layers side by side ---- */
+
+static void check_strands(const kernels *isa, cylstm_config config, plan p)
+{
+    model m = new_model(config, isa);
+    data d = new_data(&m.net.layout, random_integer(1, 20), random_integer(1, 4), random_integer(0, 1));
+    p.chunk_rows = p.wave_steps > 0 ? p.wave_steps * d.batch : random_integer(1, 30);
+    results expected = run(&m, &d, (how){.plan = alone(p.chunk_rows), .recording = 1});
+    for (p.threads = 1; p.threads <= 3; p.threads++) {
+        check_same(&m, &d, (how){.plan = p, .recording = 1}, &expected, "recording in strands");
+        check_same(&m, &d, (how){.plan = p}, &expected, "inference in strands");
+    }
+    free_results(&expected);
+    free_data(&d);
+    free_model(&m);
+}
+
+static void test_strands_change_no_bit(const kernels *isa)
+{
+    for (int trial = 0; trial < 2; trial++) {
+        cylstm_config config = draw_config();
+        config.bidirectional = 1;
+        check_strands(isa, config, (plan){.strands = 2, .fused = trial % 2});
+        config.bidirectional = 0;
+        for (int strands = 2; strands <= 3; strands++) {
+            config.num_layers = strands * random_integer(1, 2);
+            check_strands(isa, config, (plan){.strands = strands, .wave_steps = random_integer(1, 6)});
+        }
+    }
+}
+
+/* ---- segments that backward computes again ---- */
+
+static void test_segments_change_no_bit(const kernels *isa)
+{
+    for (int trial = 0; trial < 10; trial++) {
+        model m = new_model(draw_config(), isa);
+        data d = new_data(&m.net.layout, random_integer(1, 20), random_integer(1, 9), trial % 2);
+        plan p = alone(random_integer(1, 30));
+        results expected = run(&m, &d, (how){.plan = p, .recording = 1});
+        for (int way = 0; way < 8; way++) {
+            p.threads = 1 + (way & 1);
+            p.split_rows = way >> 1 & 1;
+            p.fused = way >> 2;
+            check_same(&m, &d, (how){.plan = p, .recording = 1, .every = random_integer(1, 25)}, &expected, "segments");
+        }
         free_results(&expected);
         free_data(&d);
         free_model(&m);
@@ -254,7 +307,8 @@ static void test_sgemm_gives_nearly_the_same_on_any_number_of_threads(void)
     check_near(expected.dparameters, kernels_alone.dparameters, m.net.layout.parameter_count, "parameters");
     for (int threads = 2; threads <= 3; threads++) {
         for (int way = 0; way < 4; way++) {
-            const plan p = {.threads = threads, .split_rows = way & 1, .fused = way >> 1, .chunk_rows = 512};
+            const plan p = {
+                .threads = threads, .strands = 1, .split_rows = way & 1, .fused = way >> 1, .chunk_rows = 512};
             check_same(&m, &d, (how){.plan = p, .recording = 1, .blas = &sleepy}, &expected, "a team that shrinks");
         }
     }
@@ -356,7 +410,9 @@ int main(void)
     const kernels *isas[MOST_ISAS];
     const int count = find_isas(isas);
     cylstm_set_thread_budget(3);
+    test_strands_change_no_bit(cylstm_kernels_best());
     for (int i = 0; i < count; i++) {
+        test_segments_change_no_bit(isas[i]);
         test_division_changes_no_bit(isas[i]);
         test_padding_is_not_read_and_becomes_zero(isas[i]);
         test_streaming_gives_what_one_call_does(isas[i]);

@@ -757,13 +757,18 @@ cdef class Stream:
         if l.config.vocab_size > 0:
             self._tokens = np.zeros(batch_size, np.int32)
             self.call.tokens.data, self.call.tokens.row = <const int32_t *> cnp.PyArray_DATA(self._tokens), 1
-        self.call.plan = _capi.cylstm_plan(l, batch_size, batch_size, _capi.cylstm_thread_budget())
+        self._plan()
         self.memory = Memory()
         cdef arena place = arena(NULL, 0)
         self._place(&place)
         place = arena(self.memory.reserve(place.used), 0)
         self._place(&place)
         _capi.cylstm_sequences_fill(&self.sequences, NULL)
+
+    cdef void _plan(self) noexcept:
+        """On as many threads as are allowed now; how many does not change the memory that was placed."""
+        self.call.plan = _capi.cylstm_plan(&self.network.net.layout, self.batch, self.batch,
+                                           _capi.cylstm_thread_budget())
 
     cdef int _place(self, arena *place) except -1:
         _capi.cylstm_sequences_place(&self.sequences, place, 1, self.batch)
@@ -813,6 +818,7 @@ cdef class Stream:
         return 0
 
     cdef int _step(self) except -1:
+        self._plan()
         self.network.guard.enter(False)
         try:
             self.network._pack()

@@ -305,6 +305,32 @@ def test_the_number_of_threads_may_change_while_others_compute(restore_num_threa
     assert found == {expected}
 
 
+# A stream made when two threads were allowed, or one, and stepped when one is, or two: threads that
+# are added by the step.
+STREAM_BUDGET = """
+import os
+import numpy as np
+import cylstm
+from test_threads import TASKS
+layer, x = cylstm.LSTM(512, 512, 2, seed=1), np.ones((32, 512), np.float32)
+cylstm.set_num_threads(1)
+layer(x[np.newaxis])
+cylstm.set_num_threads({made})
+stream = layer.stream(32)
+cylstm.set_num_threads({stepped})
+before = len(os.listdir(TASKS))
+stream.step(x)
+print(len(os.listdir(TASKS)) - before)
+"""
+
+
+@pytest.mark.skipif(not TASKS.exists(), reason="threads cannot be counted on this system")
+@pytest.mark.parametrize(("made", "stepped"), [(2, 1), (1, 2), (2, 2)])
+def test_a_stream_steps_on_as_many_threads_as_are_allowed_now(made, stepped):
+    code = STREAM_BUDGET.format(made=made, stepped=stepped)
+    assert run_beside_tests(code) == f"{stepped - 1}\n"
+
+
 # While one caller has both cores, another caller gets none beside its own: threads that are added.
 SHARED_BUDGET = """
 import os, threading, time

@@ -661,6 +661,7 @@ cdef class Call:
         return 0
 
 
+@cython.no_gc_clear  # __dealloc__ needs its attributes
 cdef class Tape:
     """What a recorded call left for `Network.backward`, and what happened inside it."""
 
@@ -684,8 +685,9 @@ cdef class Tape:
         _capi.cylstm_tape_fill(&self.t, call.lengths_pointer, call.call.plan.chunk_rows)
         return 0
 
-    def __del__(self):
-        # The next tape takes this one's memory: fresh pages cost more than writing them.
+    def __dealloc__(self):
+        # The next tape takes this one's memory: fresh pages cost more than writing them. Not in __del__: what the
+        # garbage collector has finalised may still be looked at, and even live on.
         if self.memory is not None:
             self.network._idle_tape = self.memory
 

@@ -114,6 +114,21 @@ def test_a_view_keeps_its_tape_from_the_next_one():
     assert others[0].nbytes == other.nbytes
 
 
+def test_a_tape_that_lives_on_after_its_finalisation_keeps_its_memory():
+    class Phoenix:
+        def __del__(self):
+            kept.append(self)
+
+    kept: list = []
+    layer, x, phoenix = NETWORKS["LSTM"](), make_input(100, 5), Phoenix()
+    phoenix.itself, phoenix.tape = phoenix, layer.record(x)[2]
+    expected = phoenix.tape.layers[0][0].hidden.copy()
+    del phoenix
+    gc.collect()
+    layer.record(np.zeros_like(x))
+    np.testing.assert_array_equal(kept[0].tape.layers[0][0].hidden, expected)
+
+
 # --- nothing grows -------------------------------------------------------------------------------
 
 

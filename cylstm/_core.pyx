@@ -585,7 +585,8 @@ cdef class Call:
 
     def __cinit__(self, Network network, cnp.ndarray x, state, lengths, int num_threads):
         cdef _capi.layout *l = &network.net.layout
-        self.network, self.x, self.state, self.lengths = network, x, state, lengths
+        self.network, self.x, self.state = network, x, state
+        self.lengths = None if lengths is None else np.array(lengths)  # what is checked is what is used
         memset(&self.call, 0, sizeof(self.call))
         self.call.network, self.call.compute.kernels = &network.net, network.net.kernels
         tokens = l.config.vocab_size > 0
@@ -600,7 +601,7 @@ cdef class Call:
             self.call.tokens.step, self.call.tokens.row = STRIDE(x, 0), STRIDE(x, 1)
         else:
             self.call.x = _view(x, self.steps, self.batch, l.config.input_size, "x")
-        self.lengths_pointer = _lengths_pointer(lengths, self.steps, self.batch, &self.rows)
+        self.lengths_pointer = _lengths_pointer(self.lengths, self.steps, self.batch, &self.rows)
         self.call.plan = _capi.cylstm_plan(l, self.rows, self.batch, num_threads or _capi.cylstm_thread_budget())
 
     cdef tuple run(self, Tape tape, bint reproducible, out):
@@ -884,7 +885,7 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
     call.kind, call.kernels, call.threads = LOSSES[kind], _kernels, 1
     call.outputs, call.rows = scores.shape[scores.ndim - 1], int(np.prod(rows_shape))
     classes = kind == "cross_entropy"
-    targets = np.ascontiguousarray(targets, np.int64 if classes else np.float32)
+    targets = np.array(targets, np.int64 if classes else np.float32, order="C")  # what is checked is what is used
     if (<object> targets).shape != (rows_shape if classes else (<object> scores).shape):
         raise ValueError(f"targets: shape {(<object> targets).shape} does not go with scores of "
                          f"{(<object> scores).shape}")

@@ -10,6 +10,7 @@ Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D direc
 from __future__ import annotations
 
 import operator
+import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ def as_seed(value: Any, name: str = "seed") -> int:
 def as_num_threads(value: Any) -> int:
     """The core's thread count: 0, its default, for None."""
     return 0 if value is None else as_size(value, "num_threads", maximum=MAX_THREADS)
+
+
+def as_path(value: Any, name: str = "path") -> str:
+    try:
+        return os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected a path, got {value!r}") from None
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -188,8 +196,8 @@ def _has_dense_rows(array: NDArray[Any]) -> bool:
 
 def _describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        writable = "" if value.flags.writeable else "read-only "
-        return f"a {writable}array of {value.dtype} of shape {value.shape}"
+        article = "an" if value.flags.writeable else "a read-only"
+        return f"{article} array of {value.dtype} of shape {value.shape}"
     return type(value).__name__
 
 
@@ -279,7 +287,9 @@ class Signature:
         if leading not in (1, 2) or array.shape[leading:] != tail:
             raise ValueError(f"{name}: expected shape {self._expected_shapes()}, got {array.shape}")
         if 0 in array.shape:
-            raise ValueError(f"{name}: expected at least one step, got shape {array.shape}")
+            raise ValueError(
+                f"{name}: expected at least one step of one sequence, got shape {array.shape}"
+            )
         layout = Layout(leading == 2, self.batch_first)
         return layout.time_major(array), layout
 
@@ -338,7 +348,8 @@ def as_state(value: Any, name: str, shapes: Mapping[str, Shape]) -> tuple[Float3
     """The parts of a state: a tuple in the order of shapes, or the array itself if it has one."""
     parts = (value,) if len(shapes) == 1 else value
     if not isinstance(parts, tuple | list) or len(parts) != len(shapes):
-        raise TypeError(f"{name}: expected a tuple ({', '.join(shapes)}), got {_describe(value)}")
+        got = f"{len(parts)} of them" if isinstance(parts, tuple | list) else _describe(value)
+        raise TypeError(f"{name}: expected a tuple ({', '.join(shapes)}), got {got}")
     return tuple(
         as_shaped(part, f"{name} {key}", shape)
         for part, (key, shape) in zip(parts, shapes.items(), strict=True)

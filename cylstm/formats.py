@@ -43,7 +43,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .arrays import Float32, as_choice, as_size, count_weights
+from .arrays import Float32, as_choice, as_path, as_size, count_weights
 
 FORMAT_VERSION = 1
 _LEAST = {  # the integers of the metadata and the least each can be
@@ -107,7 +107,7 @@ def decode(data: bytes) -> Contents:
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Put data at path whole or not at all: what was there stays until the last byte is on disk."""
-    target = os.fsdecode(os.path.realpath(path))
+    target = os.path.realpath(as_path(path))
     if os.path.exists(target) and not os.path.isfile(target):
         raise ValueError(f"path: expected a file, or none yet, got {target!r}, which is neither")
     draft = os.path.join(os.path.dirname(target), f".cylstm-{secrets.token_hex(8)}.tmp")

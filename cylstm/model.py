@@ -6,6 +6,7 @@ V tokens in the vocabulary, E width of the embedding.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from .arrays import (
     as_finite,
     as_flag,
     as_num_threads,
+    as_path,
     as_seed,
     as_size,
 )
@@ -176,9 +178,11 @@ class SequenceModel(Network):
             raise ValueError(f"classes: expected a classification, this is a {self.task} model")
         if isinstance(classes, str) or not isinstance(classes, Iterable):
             raise TypeError(f"classes: expected a list of labels, got {classes!r}")
-        labels = classes.tolist() if isinstance(classes, np.ndarray) else list(classes)
+        labels = [label.item() if isinstance(label, np.generic) else label for label in classes]
         if not any(all(isinstance(label, kind) for label in labels) for kind in (str, int | float)):
             raise TypeError(f"classes: expected words or numbers, got {labels!r}")
+        if not all(isinstance(label, str) or math.isfinite(label) for label in labels):
+            raise ValueError(f"classes: expected finite numbers, got {labels!r}")
         count = max(self._output_width, 2)
         if len(labels) != count or len(set(labels)) != count:
             raise ValueError(f"classes: expected {count} different labels, got {labels!r}")
@@ -481,12 +485,12 @@ def load(path: str | os.PathLike[str]) -> SequenceModel | LSTM | RNN:
     ...     cylstm.load(path)
     LSTM(input_size=3, hidden_size=4)
     """
-    data = Path(path).read_bytes()
+    data = Path(as_path(path)).read_bytes()
     try:
         contents = formats.decode(data)
         return _kind_of(contents)._from_contents(contents)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)}: expected a cylstm model: {error}") from error
+        raise ValueError(f"{as_path(path)}: expected a cylstm model: {error}") from error
 
 
 def _kind_of(contents: formats.Contents) -> type[SequenceModel | LSTM | RNN]:

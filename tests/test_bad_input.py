@@ -87,7 +87,7 @@ INPUTS = {
     "four axes": value_error(lambda: LSTM(X[None]), "x: expected", "got (1, 5, 2, 3)"),
     "number": value_error(lambda: LSTM(1.0), "x: expected", "got ()"),
     "no steps": value_error(lambda: LSTM(X[:0]), "x: expected at least one step", "(0, 2, 3)"),
-    "no sequences": value_error(lambda: LSTM(X[:, :0]), "x: expected at least", "(5, 0, 3)"),
+    "no sequences": value_error(lambda: LSTM(X[:, :0]), "x:", "of one sequence", "(5, 0, 3)"),
     "no steps of one": value_error(lambda: LSTM(X[:0, 0]), "x: expected at least", "(0, 3)"),
     "nothing": value_error(lambda: LSTM([]), "x: expected", "got (0,)"),
     "None": type_error(lambda: LSTM(None), "x: expected real numbers, got dtype object"),
@@ -142,8 +142,10 @@ STATES = {
         lambda: LSTM(X, (ZEROS[:, :1], ZEROS)), "state h: expected shape (2, 2, 4), got (2, 1, 4)"
     ),
     "layers": value_error(lambda: LSTM(X, (ZEROS, ZEROS[:1])), "state c: expected", "(1, 2, 4)"),
-    "h alone": type_error(lambda: LSTM(X, ZEROS), "state: expected a tuple (h, c)", "(2, 2, 4)"),
-    "three": type_error(lambda: LSTM(X, (ZEROS,) * 3), "state: expected a tuple (h, c)"),
+    "h alone": type_error(
+        lambda: LSTM(X, ZEROS), "state: expected a tuple (h, c), got an", "(2, 2, 4)"
+    ),
+    "three": type_error(lambda: LSTM(X, (ZEROS,) * 3), "state: expected a tuple (h, c), got 3"),
     "a tuple": value_error(lambda: RNN(X, (ZEROS[:1], ZEROS[:1])), "state h: expected shape"),
     "batched": value_error(lambda: LSTM(X[:, 0], (ZEROS, ZEROS)), "state h: expected shape (2, 4)"),
     "objects": type_error(lambda: LSTM(X, (ZEROS, None)), "state c: expected real numbers"),
@@ -446,6 +448,9 @@ MODELS = {
     "a number": type_error(set_attribute("classes", 2), "classes: expected a list of labels"),
     "mixed classes": type_error(set_attribute("classes", ["a", 1]), "classes: expected words"),
     "objects": type_error(set_attribute("classes", [None, None]), "classes: expected words"),
+    "class NaN": value_error(
+        set_attribute("classes", [0.0, np.nan]), "classes: expected finite numbers"
+    ),
     "a regression's": value_error(
         set_attribute("classes", ["a", "b"], REGRESSION), "classes: expected a classification"
     ),
@@ -487,6 +492,17 @@ def test_fit_names_the_option_that_is_of_the_wrong_type(option, value):
     with pytest.raises(TypeError, match=f"^{option}: expected"):
         model.fit(x, y, **{option: value})
     assert model.input_scale is None
+
+
+PATHS = {
+    "save": type_error(lambda: LSTM.save(None), "path: expected a path, got None"),
+    "load": type_error(lambda: cylstm.load(5), "path: expected a path, got 5"),
+}
+
+
+@every(PATHS)
+def test_what_is_no_path(case):
+    check(case)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")

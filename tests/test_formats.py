@@ -102,6 +102,19 @@ def test_what_belongs_to_a_model_is_in_its_file(path):
     assert_array_equal(loaded.predict(x), model.predict(x))
 
 
+def test_a_path_may_be_bytes(path):
+    model = make_model()
+    model.save(os.fsencode(path))
+    assert cylstm.load(os.fsencode(path)).config == model.config
+
+
+def test_labels_may_be_numpy_s(path):
+    model = make_model()
+    model.classes = sorted({*np.array([3, 1, 2])})
+    model.save(path)
+    assert cylstm.load(path).classes == [1, 2, 3]
+
+
 def test_output_scale_is_in_its_file(path):
     model = make_model(task="regression")
     model.set_output_scale([1, 2, 3], [4, 5, 6])

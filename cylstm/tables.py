@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,14 +82,18 @@ class Table:
     path : str
         Where it came from, for messages.
     frame : pandas.DataFrame
-        The cells, all strings; rows numbered from 0.
+        The cells, all strings; rows numbered from 0. Each column has a name of its own, without
+        surrounding blanks.
     delimiter : str
         What stood between the cells.
+    header : mapping of str to str
+        How the file writes the name of a column.
     """
 
     path: str
     frame: pd.DataFrame
     delimiter: str = ","
+    header: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -173,7 +177,9 @@ class Table:
 
     def to_bytes(self) -> bytes:
         """The table as a CSV file, with the delimiter that it was read with."""
-        return self.frame.to_csv(index=False, sep=self.delimiter, lineterminator="\n").encode()
+        header = [self.header.get(name, name) for name in self.columns]
+        options = {"index": False, "sep": self.delimiter, "lineterminator": "\n"}
+        return self.frame.to_csv(header=header, **options).encode()
 
     def _parsed(self, name: str) -> NDArray[np.float64]:
         return _pandas().to_numeric(self.text(name), errors="coerce").to_numpy(np.float64)
@@ -226,9 +232,9 @@ def read_table(path: str | Path) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop cells
-            frame = pd.read_csv(
-                io.StringIO(text), sep=delimiter, dtype=str, na_filter=False, index_col=False
-            )
+            options = {"sep": delimiter, "dtype": str, "na_filter": False, "index_col": False}
+            frame = pd.read_csv(io.StringIO(text), **options)
+            header = pd.read_csv(io.StringIO(text), header=None, nrows=1, **options).iloc[0]
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path}: the file is empty") from None
     except pd.errors.ParserWarning:
@@ -238,7 +244,21 @@ def read_table(path: str | Path) -> Table:
         raise ValueError(f"{path}: not a table: {reason}") from None
     if frame.empty:
         raise ValueError(f"{path}: no rows below the header")
-    return Table(str(path), frame.fillna(""), delimiter)
+    frame.columns = _bare_names(frame.columns)
+    return Table(
+        str(path), frame.fillna(""), delimiter, dict(zip(frame.columns, header, strict=True))
+    )
+
+
+def _bare_names(names: Iterable[str]) -> list[str]:
+    """Names without surrounding blanks, except where two would then be the same."""
+    taken = set(names)
+    bare_names = []
+    for name in names:
+        bare = name.strip()
+        bare_names.append(bare if bare and bare not in taken else name)
+        taken.add(bare)
+    return bare_names
 
 
 # --- series in time order -----------------------------------------------------------------------

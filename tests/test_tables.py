@@ -52,6 +52,15 @@ def test_what_is_read_is_written(read, delimiter):
     assert table.to_bytes().decode() == text
 
 
+def test_columns_without_a_name_of_their_own_are_written_as_read(read):
+    text = ",x,x, y ,y, z\n0,1,2,3,4,5\n"
+    table = read(text)
+    assert table.columns == ["Unnamed: 0", "x", "x.1", " y ", "y", "z"]
+    assert table.to_bytes().decode() == text
+    added = table.with_columns(np.array([0]), {"new": ["6"]}).with_rows({"z": ["7"]})
+    assert added.to_bytes().decode() == ",x,x, y ,y, z,new\n0,1,2,3,4,5,6\n,,,,,7,\n"
+
+
 def test_byte_order_mark_is_not_part_of_the_first_name(read):
     assert read(b"\xef\xbb\xbfa,b\n1,2\n").columns == ["a", "b"]
 

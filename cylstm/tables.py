@@ -434,6 +434,7 @@ class Column:
 
 def learn_columns(
     table: Table,
+    timeline: Timeline,
     training: NDArray[np.bool_],
     names: Sequence[str] | None,
     *,
@@ -445,6 +446,8 @@ def learn_columns(
     Parameters
     ----------
     table : Table
+    timeline : Timeline
+        The order of its rows.
     training : ndarray of bool, shape (N,)
         The rows to learn from.
     names : sequence of str or None
@@ -472,7 +475,7 @@ def learn_columns(
         if names is None and name in excluded:
             continue
         column, problem = _learn_column(table, name, training, as_text=name in categories)
-        if names is None and not problem and _is_counter(table, column):
+        if names is None and not problem and _is_counter(table, timeline, column):
             problem = "rises or falls with every row, like a time"
         if problem and names is not None:
             raise ValueError(f"{table.path}: column {name!r} cannot be an input: {problem}")
@@ -483,11 +486,12 @@ def learn_columns(
     return columns, ignored
 
 
-def _is_counter(table: Table, column: Column) -> bool:
-    """Whether later rows of a column can only lie outside of the range seen in training."""
+def _is_counter(table: Table, timeline: Timeline, column: Column) -> bool:
+    """Whether later rows of a series can only lie outside of its range seen in training."""
     if column.categories is not None:
         return False
-    steps = np.diff(table.numbers(column.name))
+    steps = np.diff(table.numbers(column.name)[timeline.rows])
+    steps = steps[timeline.start[1:] == timeline.start[:-1]]  # not from series to series
     return len(steps) > 1 and bool((steps > 0).all() or (steps < 0).all())
 
 

@@ -196,9 +196,9 @@ def test_future_times(read, times, expected):
 # --- columns ------------------------------------------------------------------------------------
 
 
-def learned(table, training=None, names=None, **options):
+def learned(table, training=None, names=None, timeline=None, **options):
     rows = np.ones(len(table), bool) if training is None else np.array(training, bool)
-    return learn_columns(table, rows, names, **options)
+    return learn_columns(table, timeline or Timeline.of(table), rows, names, **options)
 
 
 def test_columns_are_learned_from_the_training_rows(read):
@@ -262,3 +262,11 @@ def test_a_counter_is_no_input_unless_it_is_named(read, values):
     assert [column.name for column in columns] == ["x"]
     assert ignored == {"n": "rises or falls with every row, like a time"}
     assert [column.name for column in learned(table, names=["n"])[0]] == ["n"]
+
+
+def test_a_counter_is_one_in_each_series_and_in_time_order(read):
+    table = read("g,t,n,x\na,2,30,1\nb,1,10,1\na,1,20,2\nb,2,40,2\na,3,50,2\n")
+    for group, time, expected in (("g", "t", ["x"]), (None, None, ["n", "x"])):
+        timeline = Timeline.of(table, group, time)
+        columns, _ = learned(table, timeline=timeline, exclude=["g", "t"])
+        assert [column.name for column in columns] == expected

@@ -100,6 +100,7 @@ def learn_recipe(
     _check_target(args, table, rows)
     columns, ignored = learn_columns(
         table,
+        timeline,
         rows,
         _chosen_inputs(args),
         exclude={args.target, args.group, args.time},

@@ -40,6 +40,9 @@ DELIMITERS = ",;\t|"
 #: A text column with more different values than this, or with values that mostly come once, is a
 #: name or a key, not a category.
 MAX_CATEGORIES = 100
+#: Numbers beyond this are refused: float32, in which a network computes, ends at 3.4e38, and errors
+#: are squared.
+LARGEST = 1e30
 #: The parts of a series in the order of time, see `Timeline.parts`.
 TRAINING, VALIDATION, TEST = range(3)
 
@@ -125,10 +128,12 @@ class Table:
         Raises
         ------
         ValueError
-            If a cell holds text or an infinite number; names the column, the row and the cell.
+            If a cell holds text or a number of no use, infinite or beyond 1e30; names the column,
+            the row and the cell.
         """
         missing, values = self.missing(name), self._parsed(name)
         self._check(name, missing | np.isfinite(values), "a number")
+        self._check(name, missing | (np.abs(values) <= LARGEST), f"within {LARGEST:g} of 0")
         return values
 
     def looks_numeric(self, name: str) -> bool:

@@ -429,6 +429,7 @@ def test_scores_and_verdict():
         ("train empty.csv --target sales", "empty.csv: the file is empty"),
         ("train header.csv --target sales", "header.csv: no rows below the header"),
         ("train text.csv --target sales", "column 'sales', row 3: 'abc' is not a number"),
+        ("train huge.csv --target x", "column 'x', row 1: '1e200' is not within 1e+30 of 0"),
         ("train sales.csv --target sales -o no/where", "there is no directory 'no'"),
         ("train sales.csv --target sales -o .", "it is a directory"),
         ("train sales.csv --target sales -o sales.csv", "it is an input"),
@@ -456,6 +457,7 @@ def test_errors_are_one_line_and_status_2(cli, folder, sales, words, message):
     (folder / "empty.csv").touch()
     (folder / "header.csv").write_text("sales\n")
     (folder / "text.csv").write_text("sales\n1\n2\nabc\n4\n")
+    write_rows(folder / "huge.csv", ["x"], [(f"{n % 5 + 1}e200",) for n in range(50)])
     write_rows(folder / "one.csv", ["kind", "hole", "x"], [("a", "", n % 5) for n in range(50)])
     cylstm.LSTM(3, 4).save("layer.safetensors")
     odd = cylstm.SequenceModel(task="regression", input_size=1, hidden_size=1, output_size=1)

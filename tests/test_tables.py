@@ -109,6 +109,12 @@ def test_text_where_numbers_should_be(read, cell):
         read(f"x;y\n1;1\n{cell};1\n").numbers("x")
 
 
+@pytest.mark.parametrize("cell", ["1e31", "-1e300"])
+def test_numbers_that_float32_could_not_compute_with(read, cell):
+    with pytest.raises(ValueError, match=f"column 'x', row 2: '{cell}' is not within 1e\\+30 of 0"):
+        read(f"x\n-1e30\n{cell}\n").numbers("x")
+
+
 def test_missing_column_lists_the_others(read):
     with pytest.raises(ValueError, match="no column 'c', 'd'; it has a, b"):
         read("a,b\n1,2\n").require(["a", "c", "d"])

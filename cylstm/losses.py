@@ -162,5 +162,6 @@ class Loss(NamedTuple):
             rows = ((scores > 0.0) == (batch.targets > 0.5)).all(axis=-1)
         else:
             std = 1.0 if self.output_std is None else self.output_std
-            rows = np.square((scores - batch.targets) * std).mean(axis=-1, dtype=np.float64)
+            errors = (scores - batch.targets).astype(np.float64) * std  # squares outgrow float32
+            rows = np.square(errors).mean(axis=-1)
         return float(rows.mean() if batch.mask is None else rows[batch.mask].mean())

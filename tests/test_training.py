@@ -103,6 +103,17 @@ def test_a_regression_learns_in_the_targets_units():
     assert np.mean((model.predict(x) - y) ** 2) < 0.3 * y.var()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_squared_errors_in_the_targets_units_keep_their_digits(unit):
+    x, y = running_sums(12, 40)
+    plain, scaled = regressor(), regressor()
+    plain.fit(x, y, epochs=2, seed=0)
+    history = scaled.fit(x, y * unit, validation=(x, y * unit), epochs=2, seed=0)
+    expected = plain.evaluate(x, y)["mse"] * unit**2
+    assert history.validation_score[-1] == pytest.approx(expected, rel=1e-4, abs=0)
+
+
 def test_a_language_model_learns_a_text():
     model = writer()
     history = model.fit(

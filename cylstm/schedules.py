@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from numbers import Real
+from typing import Any, Protocol
+
+from .arrays import as_size
 
 
 class Schedule(Protocol):
@@ -30,6 +33,15 @@ class Schedule(Protocol):
         ...
 
 
+def _check_number(value: Any, name: str, limit: float = math.inf) -> None:
+    """Refuse what is not a finite number from 0 to the limit."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not (0.0 <= float(value) <= limit and math.isfinite(value)):
+        expected = "in 0..1" if limit == 1.0 else "finite and at least 0"
+        raise ValueError(f"{name}: expected a number {expected}, got {value}")
+
+
 @dataclass(frozen=True)
 class Constant:
     """The same learning rate throughout."""
@@ -48,6 +60,9 @@ class Cosine:
 
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_number(self.floor, "floor", 1.0)
+
     def factor(self, epoch: float, epochs: int, losses: Sequence[float]) -> float:
         """Return floor + (1 - floor) (1 + cos(pi epoch / epochs)) / 2."""
         return self.floor + (1.0 - self.floor) * (1.0 + math.cos(math.pi * epoch / epochs)) / 2.0
@@ -61,8 +76,8 @@ class StepDecay:
     decay: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every: expected at least 1 epoch, got {self.every}")
+        as_size(self.every, "every")
+        _check_number(self.decay, "decay")
 
     def factor(self, epoch: float, epochs: int, losses: Sequence[float]) -> float:
         """Return decay ** (whole multiples of `every` in `epoch`)."""
@@ -80,6 +95,11 @@ class ReduceOnPlateau:
     decay: float = 0.1
     patience: int = 10
     threshold: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _check_number(self.decay, "decay", 1.0)
+        as_size(self.patience, "patience", minimum=0)
+        _check_number(self.threshold, "threshold", 1.0)
 
     def factor(self, epoch: float, epochs: int, losses: Sequence[float]) -> float:
         """Return decay ** (plateaus found by going through `losses`)."""
@@ -111,7 +131,7 @@ def get_schedule(schedule: str | Schedule) -> Schedule:
     Cosine(floor=0.0)
     """
     if not isinstance(schedule, str):
-        if not callable(getattr(schedule, "factor", None)):
+        if isinstance(schedule, type) or not callable(getattr(schedule, "factor", None)):
             raise TypeError(f"schedule: expected a name or a Schedule, got {schedule!r}")
         return schedule
     if schedule not in _BY_NAME:

@@ -378,6 +378,26 @@ def test_plateau_is_that_of_torch():
     assert expected < 0.01
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Cosine(floor=math.nan), ValueError, "floor: expected a number in 0..1, got nan"),
+        (lambda: Cosine(floor=-0.1), ValueError, "floor: "),
+        (lambda: Cosine(floor="low"), TypeError, "floor: expected a number, got 'low'"),
+        (lambda: StepDecay(every=0), ValueError, "every: "),
+        (lambda: StepDecay(every=2.5), TypeError, "every: expected an integer"),
+        (lambda: StepDecay(decay=math.inf), ValueError, "decay: expected a number finite"),
+        (lambda: StepDecay(decay=-1), ValueError, "decay: "),
+        (lambda: ReduceOnPlateau(decay=2.0), ValueError, "decay: expected a number in 0..1"),
+        (lambda: ReduceOnPlateau(patience=-1), ValueError, "patience: "),
+        (lambda: ReduceOnPlateau(threshold=math.nan), ValueError, "threshold: "),
+    ],
+)
+def test_schedules_out_of_range_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
 def test_warm_up_rises_linearly():
     assert [warm_up(step, 5) for step in range(7)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1])
     assert warm_up(0, 0) == 1.0

@@ -168,6 +168,10 @@ def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Check
         if as_flag(resume, "resume"):
             raise ValueError("checkpoint: expected the file to resume from, got None")
         return None
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"checkpoint: expected a path, got {path!r}")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"checkpoint: expected a file, or none yet, {path} is neither")
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):  # said now rather than after the first epoch
         raise FileNotFoundError(f"checkpoint: expected a file in a directory, {folder} is none")

@@ -479,6 +479,14 @@ def test_a_checkpoint_without_a_directory_is_refused_before_the_work(tmp_path, m
         fit_classifier("adam", checkpoint=tmp_path / "missing" / "run")
 
 
+def test_a_checkpoint_that_cannot_be_a_file_is_refused_before_the_work(tmp_path, monkeypatch):
+    interrupt(monkeypatch, 0)
+    with pytest.raises(ValueError, match="checkpoint: expected a file, or none yet"):
+        fit_classifier("adam", checkpoint=tmp_path)
+    with pytest.raises(TypeError, match="checkpoint: expected a path, got 3"):
+        fit_classifier("adam", checkpoint=3)
+
+
 # --- checkpoint files ----------------------------------------------------------------------------
 
 
@@ -721,6 +729,7 @@ def test_unusable_arguments_are_refused_with_nothing_changed(options, message):
         ({"validation": (1, 2, 3, 4)}, "validation: expected a fraction, "),
         ({"epochs": 2.5}, "epochs: expected an integer"),
         ({"resume": "yes"}, "resume: expected True or False"),
+        ({"schedule": cylstm.Cosine}, "schedule: expected a name or a Schedule"),
     ],
 )
 def test_arguments_of_another_kind_are_refused(options, message):

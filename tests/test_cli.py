@@ -383,6 +383,8 @@ def test_scores_and_verdict():
     )
     assert scores["model"] == {"mean absolute error": 3, "root mean squared error": 3}
     assert "25.0 % below that of: zero" in scoring.verdict("forecast", scores)
+    scores = scoring.score("forecast", truth, {"model": truth + 3, "last value": truth})
+    assert "error is 3 above that of: last value" in scoring.verdict("forecast", scores)
     labels, predictions = (
         np.array(list("abaa")),
         {"model": "abbb", "always 'a'": "aaaa", "no": "zzzz"},
@@ -409,8 +411,10 @@ def test_scores_and_verdict():
         ("train sales.csv --target sales --inputs phase,wind", "no column 'wind'"),
         ("train sales.csv --target sales --inputs phase,,", "expected column names between commas"),
         ("train sales.csv --target sales --time sky", "column 'sky', row 1: 'down' is not"),
-        ("train sales.csv --target sky", "column 'sky' does not hold numbers; use --task class"),
+        ("train sales.csv --target sky", "'sky' does not hold numbers but the like of 'down'; use"),
         ("train sales.csv --target sky --task regression", "does not hold numbers"),
+        ("train sales.csv --target phase --task regression --horizon 2", "--horizon and --season"),
+        ("train sales.csv --target sky --task classification --season 12", "for --task forecast"),
         ("train sales.csv --target sales --window 100", "too few rows: a window of 100"),
         ("train sales.csv --target sales --horizon 20", "too few rows: the validation part needs"),
         ("train sales.csv --target sales --season 12 --window 5", "expected at least the season"),

@@ -122,9 +122,10 @@ def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_
     if table.missing(args.target)[rows].all():
         raise ValueError(f"{table.path}: column {args.target!r} is empty in the training part")
     if args.task != "classification" and not table.looks_numeric(args.target):
+        cell = next(iter(table.text(args.target)[~table.missing(args.target)]))
         raise ValueError(
-            f"{table.path}: column {args.target!r} does not hold numbers; use "
-            "--task classification to predict texts"
+            f"{table.path}: column {args.target!r} does not hold numbers but the like of {cell!r}; "
+            "use --task classification to predict texts"
         )
 
 

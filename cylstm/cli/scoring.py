@@ -62,8 +62,8 @@ def verdict(task: str, scores: Mapping[str, Mapping[str, float]]) -> str:
     if higher_wins:
         distance, word = f"{abs(model - best):.1f} points", "above" if model > best else "below"
     else:
-        share = abs(model - best) / best if best else np.inf
-        distance, word = f"{100 * share:.1f} %", "below" if model < best else "above"
+        share = f"{100 * abs(model - best) / best:.1f} %" if best else number(model)
+        distance, word = share, "below" if model < best else "above"
     if model == best:
         return f"The model's {decisive.name} equals that of: {best_name}."
     return f"The model's {decisive.name} is {distance} {word} that of: {best_name}."

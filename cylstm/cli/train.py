@@ -221,6 +221,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     check_output(args.output, args.data)
+    if args.task != "forecast" and (args.horizon > 1 or args.season):
+        raise ValueError("--horizon and --season: only for --task forecast")
     if args.validation_fraction + args.test_fraction >= 1:
         raise ValueError("--validation-fraction and --test-fraction: nothing is left to train on")
     arguments.use_threads(args)

@@ -8,12 +8,13 @@ shrinks at every step. In an LSTM it can travel along the cell state, which gate
 
 The form is that of Le, Jaitly and Hinton (2015), after Hochreiter and Schmidhuber (1997).
 
-    python examples/adding_problem.py --plot adding_problem.png
+    python examples/adding_problem.py
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ import cylstm
 BASELINE = 1 / 6  # the variance of the sum of two numbers from [0, 1]
 STEPS_BETWEEN_TESTS = 100
 TEST_SEQUENCES = 5000
+PLOT = "adding_problem.png"
 
 
 class Result(NamedTuple):
@@ -151,7 +153,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3000, help="at most so many (%(default)s)")
     parser.add_argument("--goal", type=float, default=0.01, help="error to stop at (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
-    parser.add_argument("--plot", metavar="FILE", help="draw the gradient norms; needs matplotlib")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        default=PLOT if importlib.util.find_spec("matplotlib") else None,
+        help=f"where to draw the gradient norms ({PLOT} where matplotlib is installed)",
+    )
     return parser.parse_args(arguments)
 
 

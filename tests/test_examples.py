@@ -80,8 +80,16 @@ def test_adding_problem_in_short(tmp_path, capsys):
     assert "gradient norm that reaches each step back" in capsys.readouterr().out
 
 
+def test_adding_problem_plots_where_matplotlib_is_installed(monkeypatch):
+    example = load_example("adding_problem")
+    for found, path in ((True, "adding_problem.png"), (None, None)):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, found=found: found)
+        assert example.parse([]).plot == path
+
+
 @pytest.mark.slow
-def test_adding_problem_is_solved_by_the_lstm_alone():
+def test_adding_problem_is_solved_by_the_lstm_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for its plot
     results = load_example("adding_problem").main([])
     assert results["LSTM"].error < 0.01 and results["LSTM"].steps <= 3000
     assert 0.15 < results["RNN"].error < 0.2

@@ -154,6 +154,7 @@ def test_forecast_of_many_series_goes_on_in_time(cli, folder):
     )
     assert status == 0
     assert "57 rows, 3 series, ordered by day" in out
+    assert "1 series with too few training rows for the window: not learned" in out
     status, out, _ = cli("predict", "model.safetensors", data, "-o", "out.csv")
     assert status == 0
     assert "1 series shorter than the window of 7 rows: no forecast" in out

@@ -61,6 +61,9 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     if timeline.repeats:
         repeats = f"{count(timeline.repeats, 'row')} with the time of the row before"
         say("warning", f"{repeats}; --group tells series apart")
+    if short := _short_series(problem, parts):
+        few = count(short, "series", "series")
+        say("warning", f"{few} with too few training rows for the window: not learned")
     sizes = {part: f"{np.count_nonzero(parts == part):,}" for part in range(3)}
     say(
         "split",
@@ -73,6 +76,13 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     for line in (_missing_target(table, recipe), *(_missing(table, c) for c in recipe.columns)):
         if line:
             say("missing", line)
+
+
+def _short_series(problem: Problem, parts: NDArray[np.int64]) -> int:
+    """How many series are too short to hold a window of a forecast and its target."""
+    needed = problem.recipe.window + problem.recipe.horizon
+    sizes = [np.count_nonzero(parts[places] == TRAINING) for _, places in problem.timeline.series]
+    return int(np.less(sizes, needed).sum()) if problem.recipe.task == "forecast" else 0
 
 
 def _missing_target(table: Table, recipe: Recipe) -> str:

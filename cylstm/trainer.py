@@ -318,7 +318,7 @@ class Trainer:
     def _postfix(self, loss: float) -> dict[str, str]:
         shown = {"loss": f"{loss:.4f}"}
         if self.validation is not None and len(self.history):
-            shown[self.history.score_name] = f"{self.history.validation_score[-1]:.4f}"
+            shown[self.history.score_name] = f"{self.history.validation_score[-1]:.4g}"
         return shown
 
 

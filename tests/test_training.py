@@ -800,6 +800,13 @@ def test_the_progress_bar_shows_losses_scores_and_speed(capfd):
         assert word in last
 
 
+def test_the_progress_bar_shows_scores_of_small_units(capfd):
+    x, y = running_sums(12, 40)
+    y = y * 1e-4
+    history = regressor().fit(x, y, validation=(x, y), epochs=2, seed=0, progress=True)
+    assert f"mse={history.validation_score[0]:.4g}" in capfd.readouterr().err
+
+
 def test_the_progress_bar_shows_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     fit_classifier("adam")

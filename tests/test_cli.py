@@ -16,6 +16,7 @@ import pytest
 import cylstm
 from cylstm.cli import demo, main, scoring
 from cylstm.cli.recipe import Recipe
+from cylstm.ngram import ngram_bits
 
 pytest.importorskip("pandas")
 
@@ -313,6 +314,24 @@ def test_real_series_beats_the_naive_forecasts(cli, folder):
     assert model < 0.9 * min(naive)
 
 
+def test_naive_forecasts_are_those_of_their_definition(cli, folder):
+    values = np.round(np.random.default_rng(0).standard_normal(120), 3)
+    write_rows(folder / "noise.csv", ["x"], values[:, np.newaxis])
+    options = ["--target", "x", "--season", "4", "--horizon", "6"]
+    assert cli("train", "noise.csv", *options, *QUICK)[0] == 0
+    held_out = np.lib.stride_tricks.sliding_window_view(values[-24:], 6)
+    last, season = [], []
+    for first, truth in enumerate(held_out, start=len(values) - 24):
+        last.append(truth - values[first - 1])
+        season.append(truth - np.resize(values[first - 4 : first], 6))
+    scores = cylstm.load("model.safetensors").extras["score"]
+    for name, errors in (("last value", last), ("last season (4 rows)", season)):
+        assert scores[name] == {
+            "mean absolute error": pytest.approx(np.abs(errors).mean(), rel=1e-6),
+            "root mean squared error": pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6),
+        }
+
+
 # --- nothing of the future leaks ----------------------------------------------------------------
 
 
@@ -593,8 +612,13 @@ def test_demo_bits_are_per_character_of_the_held_out_part(cli, book):
     scores -= scores.max(axis=1, keepdims=True)
     logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     bits = -logs[np.arange(len(logs)), held_out[1:]].sum() / np.log(2) / 480
-    line = next(line for line in out.splitlines() if line.startswith("  LSTM"))
-    assert float(line.split()[-1]) == pytest.approx(bits, abs=2e-3)
+    expected = {"LSTM": bits}
+    for order in (3, 4):
+        costs = ngram_bits(text[:-480].encode(), text[-480:].encode(), order)
+        expected[f"n-grams, order {order}"] = costs[1:].sum() / 480
+    for name, value in expected.items():
+        line = next(line for line in out.splitlines() if line.startswith(f"  {name}"))
+        assert float(line.split()[-1]) == pytest.approx(value, abs=2e-3)
 
 
 def test_default_text_is_pythons_manual():

@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,13 +60,17 @@ def as_choice(value: Any, name: str, choices: Iterable[Any]) -> Any:
 
 def as_dropout(value: Any, name: str = "dropout") -> float:
     """A probability."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected a number, got {value!r}") from None
+    number = as_number(value, name)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{name}: expected a probability in [0, 1], got {value!r}")
     return number
+
+
+def as_number(value: Any, name: str) -> float:
+    """A real number; a bool is not one."""
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    return float(value)
 
 
 def as_seed(value: Any, name: str = "seed") -> int:

@@ -23,8 +23,8 @@ _GRADIENTS = {"kernel": "the library's kernels", "sgemm": "SciPy's sgemm"}
 def explain(
     layer: Network,
     *,
-    T: int,  # noqa: N803
-    B: int = 1,  # noqa: N803
+    T: int,
+    B: int = 1,
     num_threads: int | None = None,
     reproducible: bool = False,
 ) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Protocol
 
-from .arrays import as_size
+from .arrays import as_number, as_size
 
 
 class Schedule(Protocol):
@@ -35,9 +34,8 @@ class Schedule(Protocol):
 
 def _check_number(value: Any, name: str, limit: float = math.inf) -> None:
     """Refuse what is not a finite number from 0 to the limit."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not (0.0 <= float(value) <= limit and math.isfinite(value)):
+    number = as_number(value, name)
+    if not (0.0 <= number <= limit and math.isfinite(number)):
         expected = "in 0..1" if limit == 1.0 else "finite and at least 0"
         raise ValueError(f"{name}: expected a number {expected}, got {value}")
 

@@ -13,13 +13,12 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 
 from . import _core, data
-from .arrays import Float32, as_finite, as_size
+from .arrays import Float32, as_finite, as_number, as_size
 from .checkpoint import Checkpoint
 from .dataset import Batch, Classes, Dataset
 from .history import History
@@ -86,9 +85,7 @@ class Plan:
         for name in ("bptt_steps", "checkpoint_every", "patience"):
             if getattr(self, name) is not None:
                 as_size(getattr(self, name), name)
-        if self.clip_norm is not None and not isinstance(self.clip_norm, Real):
-            raise TypeError(f"clip_norm: expected a number, or None, got {self.clip_norm!r}")
-        if self.clip_norm is not None and not self.clip_norm > 0.0:
+        if self.clip_norm is not None and not as_number(self.clip_norm, "clip_norm") > 0.0:
             raise ValueError(f"clip_norm: expected a number above 0, or None, got {self.clip_norm}")
 
     def rng(self, purpose: int, counter: int = 0) -> np.random.Generator:

@@ -133,6 +133,8 @@ def fit(
     Ctrl-C ends training and returns the history, its `stopped` being "interrupted". The model then
     has the best epoch's weights (in the first epoch: those of the last step).
     """
+    if progress is not None:
+        as_flag(progress, "progress")
     saved = _load_checkpoint(checkpoint, resume)
     plan = Plan(
         epochs=epochs,

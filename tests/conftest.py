@@ -7,7 +7,8 @@ from hypothesis import settings
 
 # Products that go to sgemm by the plan take a test too long; these do it with less. Set before the
 # library is imported, and so for the processes that tests start.
-os.environ["CYLSTM_BLAS_WORK"] = str(2_000_000)
+LITTLE_BLAS_WORK = 2_000_000
+os.environ["CYLSTM_BLAS_WORK"] = str(LITTLE_BLAS_WORK)
 
 settings.register_profile("cylstm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("cylstm")
@@ -21,3 +22,13 @@ def restore_num_threads():
     before = cylstm.get_num_threads()
     yield
     cylstm.set_num_threads(before)
+
+
+@pytest.fixture
+def blas_as_planned():
+    """Only products as large as the plan says go to sgemm."""
+    from cylstm import _core
+
+    _core.set_blas_work(0)
+    yield
+    _core.set_blas_work(LITTLE_BLAS_WORK)

@@ -178,6 +178,18 @@ OPTIONS = {
     "set no threads": value_error(lambda: cylstm.set_num_threads(0), "num_threads: expected"),
     "set True threads": type_error(lambda: cylstm.set_num_threads(True), "num_threads: expected"),
     "key": value_error(lambda: LSTM.record(X, key=-1), "key: expected"),
+    "no steps": value_error(
+        lambda: LSTM.record(X, checkpoint_every=0), "checkpoint_every: expected an integer in 1.."
+    ),
+    "half a step": type_error(
+        lambda: LSTM.record(X, checkpoint_every=0.5), "checkpoint_every: expected an integer"
+    ),
+    "gates that are not there": value_error(
+        lambda: LSTM.record(X, checkpoint_every=1)[2].layers, "input_gate: not on a tape"
+    ),
+    "explain nothing": type_error(lambda: cylstm.explain(X, T=1), "layer: expected an LSTM"),
+    "explain no steps": value_error(lambda: cylstm.explain(LSTM, T=0), "T: expected", "1.."),
+    "explain half": type_error(lambda: cylstm.explain(LSTM, T=1, B=0.5), "B: expected an integer"),
 }
 
 
@@ -208,6 +220,9 @@ SIZES = {
     "dropout 1.5": value_error(lambda: cylstm.LSTM(3, 4, dropout=1.5), "dropout: expected", "1.5"),
     "dropout -1": value_error(lambda: cylstm.LSTM(3, 4, dropout=-0.1), "dropout: expected"),
     "dropout nan": value_error(lambda: cylstm.LSTM(3, 4, dropout=np.nan), "dropout: expected"),
+    "dropout True": type_error(
+        lambda: cylstm.LSTM(3, 4, dropout=True), "dropout: expected", "True"
+    ),
     "dropout half": type_error(lambda: cylstm.LSTM(3, 4, dropout="half"), "dropout: expected"),
     "bias": type_error(lambda: cylstm.LSTM(3, 4, bias=None), "bias: expected True or False"),
     "seed": value_error(lambda: cylstm.LSTM(3, 4, seed=-1), "seed: expected"),

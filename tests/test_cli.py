@@ -17,6 +17,7 @@ import cylstm
 from cylstm.cli import demo, main, scoring
 from cylstm.cli.recipe import Recipe
 from cylstm.ngram import ngram_bits
+from cylstm.trainer import Trainer
 
 pytest.importorskip("pandas")
 
@@ -531,6 +532,22 @@ def test_training_that_diverges_fails(cli, sales):
     assert "became" in err
     assert err.count("\n") == 1
     assert not os.path.exists("model.safetensors")
+
+
+def test_what_was_learned_before_training_diverges_is_saved(cli, sales, monkeypatch):
+    ours = Trainer._step
+
+    def step(trainer, chunk, state):
+        if len(trainer.history) == 1:
+            trainer.loss = lambda scores, batch: (np.nan, np.zeros_like(scores))
+        return ours(trainer, chunk, state)
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    status, out, err = cli("train", sales, "--target", "sales", *QUICK)
+    assert status == 1
+    assert "became nan in epoch 2" in err
+    assert "saved" in out
+    assert cli("predict", "model.safetensors", sales, "-o", "out.csv")[0] == 0
 
 
 def test_a_full_disk_leaves_the_old_file(cli, sales, monkeypatch):

@@ -79,6 +79,14 @@ def test_a_tape_holds_little_more_than_what_backward_needs():
     assert 4 * numbers <= layer.record(x)[2].nbytes < 4 * numbers * 1.05
 
 
+def test_a_tape_without_gates_is_much_smaller():
+    layer, x = cylstm.LSTM(64, 64, 2, seed=1), make_input(1000, 5, 64)
+    whole, small = (layer.record(x, checkpoint_every=n)[2].nbytes for n in (None, 100))
+    rows, states = 1000 * 5, 10 * 5 * 2 * 2  # h and c of two layers, every 100 steps or more
+    assert small < 1.05 * 4 * 64 * (3 * rows + states)  # x and h are still there
+    assert small < 0.3 * whole
+
+
 def test_tapes_that_are_dropped_leave_memory_for_one_that_is_to_come():
     layer, x = NETWORKS["LSTM"](), make_input(100, 5)
     y, _, tape = layer.record(x)

@@ -58,6 +58,7 @@ def our_accuracy(vowels, seed: int, epochs: int = VOWELS_EPOCHS) -> float:
 
 def torch_accuracy(vowels, seed: int) -> float:
     torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)  # on busy cores, two that wait for each other take many times as long
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     lstm = torch.nn.LSTM(12, VOWELS_HIDDEN, bidirectional=True)

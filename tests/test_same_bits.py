@@ -47,16 +47,18 @@ class LayerProblem:
         y, state = self.network(self.x, lengths=self.lengths, **options)
         return [y, *as_tuple(state)]
 
-    def record(self):
-        return self.network.record(self.x, lengths=self.lengths, key=1)
+    def record(self, checkpoint_every: int | None = None):
+        return self.network.record(
+            self.x, lengths=self.lengths, key=1, checkpoint_every=checkpoint_every
+        )
 
     def backward(self, tape) -> list[np.ndarray]:
         grads = {name: np.zeros_like(value) for name, value in self.network.grads.items()}
         dx, dstate = self.network.backward(tape, self.dy, grads=grads)
         return [dx, *as_tuple(dstate), *grads.values()]
 
-    def learn(self) -> list[np.ndarray]:
-        y, state, tape = self.record()
+    def learn(self, checkpoint_every: int | None = None) -> list[np.ndarray]:
+        y, state, tape = self.record(checkpoint_every)
         return [y, *as_tuple(state), *self.backward(tape)]
 
     def everything(self) -> list[np.ndarray]:
@@ -91,8 +93,8 @@ class ModelProblem(LayerProblem):
         self.x = rng.integers(50, size=(steps, batch)).astype(np.int32)
         self._draw_the_rest(rng)
 
-    def record(self):
-        return self.network._network.record(self.x, None, self.lengths, 0)
+    def record(self, checkpoint_every: int | None = None):
+        return self.network._network.record(self.x, None, self.lengths, 0, checkpoint_every or 0)
 
     def backward(self, tape) -> list[np.ndarray]:
         network = self.network._network
@@ -122,6 +124,8 @@ PROBLEMS: dict[str, Callable[[], LayerProblem]] = {
     "small": lambda: LayerProblem(cylstm.LSTM(3, 5, seed=1), 7, 3),
     "deep": lambda: LayerProblem(deep_lstm(), 12, 9),
     "large": lambda: LayerProblem(cylstm.LSTM(130, 129, seed=3), 50, 17),
+    "two-ways": lambda: LayerProblem(cylstm.LSTM(40, 64, bidirectional=True, seed=6), 120, 3),
+    "wave": lambda: LayerProblem(cylstm.LSTM(40, 64, 4, seed=7), 120, 3),
     "rnn": lambda: LayerProblem(cylstm.RNN(65, 66, 2, bidirectional=True, seed=4), 20, 18),
     "model": lambda: ModelProblem(None, 30, 18),
     "model-last": lambda: ModelProblem("last", 20, 18),
@@ -153,6 +157,20 @@ def assert_as_promised(ours: np.ndarray, expected: np.ndarray, reproducible: boo
 def test_any_number_of_threads_infers_the_same(make, reproducible):
     problem = make()
     bits = {digest(problem.infer(reproducible=reproducible, num_threads=n)) for n in (1, 2, 3)}
+    assert len(bits) == 1
+
+
+@pytest.mark.parametrize("name", ["two-ways", "wave"])
+def test_directions_or_layers_side_by_side_give_the_same(
+    name, blas_as_planned, restore_num_threads
+):
+    problem, bits = PROBLEMS[name](), set()
+    plan = problem.network._network.plan(*problem.x.shape[:2], 2, False)
+    assert plan["strands"] == 2
+    assert (plan["wave_steps"] > 0) == (name == "wave")
+    for threads in (1, 2, 3):
+        cylstm.set_num_threads(threads)
+        bits.add(digest([*problem.infer(), *problem.learn()]))
     assert len(bits) == 1
 
 
@@ -240,6 +258,13 @@ def test_computing_again_gives_the_same(make):
     again.network.load_state_dict(problem.network.state_dict())
     bits = {digest(p.everything()) for p in (problem, problem, again)}
     assert len(bits) == 1
+
+
+@every_problem
+@pytest.mark.parametrize("steps", [1, 7, 1000])
+def test_gates_that_are_computed_again_are_the_same(make, steps):
+    problem = make()
+    assert digest(problem.learn(checkpoint_every=steps)) == digest(problem.learn())
 
 
 # --- alone or in any batch, with any padding -----------------------------------------------------

@@ -700,6 +700,7 @@ def with_nan(arrays, at=1):
         ({"bptt_steps": 0}, "bptt_steps: "),
         ({"patience": 0}, "patience: "),
         ({"clip_norm": 0.0}, "clip_norm: "),
+        ({"checkpoint_every": 0}, "checkpoint_every: "),
         ({"num_threads": 0}, "num_threads: "),
         ({"seed": -1}, "seed: "),
         ({"learning_rate": -1.0}, "learning_rate: "),

@@ -207,16 +207,27 @@ def run(args: argparse.Namespace) -> int:
     describe_data(problem, parts, ignored)
     say("model", describe_network(model))
 
-    history = _fit(args, model, problem, ends)
+    try:
+        history = _fit(args, model, problem, ends)
+    except cylstm.DivergenceError as error:
+        if len(error.history):  # what the epochs before it have earned is not lost
+            _judge_and_save(args, problem, model, ends)
+        raise
     if not len(history):  # Ctrl-C in the first epoch: nothing is worth saving yet
         raise KeyboardInterrupt
-    model.extras["table"] = recipe.to_dict()
+    _judge_and_save(args, problem, model, ends)
+    return 130 if history.stopped == "interrupted" else 0
+
+
+def _judge_and_save(
+    args: argparse.Namespace, problem: Problem, model: cylstm.SequenceModel, ends: list[Positions]
+) -> None:
+    model.extras["table"] = problem.recipe.to_dict()
     judged = TEST if args.test_fraction else VALIDATION
     if len(ends[judged]):
         model.extras["score"] = _judge(problem, model, ends, judged)
     model.save(args.output)
     say("saved", f"{args.output} ({size(os.path.getsize(args.output))})")
-    return 130 if history.stopped == "interrupted" else 0
 
 
 def _check(args: argparse.Namespace) -> None:

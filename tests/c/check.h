@@ -10,7 +10,8 @@
  *     cc $FLAGS -c src/kernels_neon.c                      # aarch64
  *     ar rcs libcylstm.a *.o
  *
- * and the command at the head of each test builds it and runs it. tests/test_c.py does the same, with sanitizers.
+ * and the command at the head of each test builds it and runs it. tests/test_c.py does the same, with sanitizers, and
+ * for aarch64 with a cross compiler (-static) under qemu-aarch64.
  */
 #ifndef CYLSTM_TESTS_CHECK_H
 #define CYLSTM_TESTS_CHECK_H
@@ -129,6 +130,27 @@ static inline int find_isas(const kernels *found[MOST_ISAS])
 static inline int has_fma(const kernels *k)
 {
     return strcmp(k->name, "generic") != 0;
+}
+
+/* ---- bits, by a name that programs for other processors can print too ---- */
+
+/* Bits of values that follow those which `before` names; 0 at the start. One NaN is as good as another. */
+static inline uint64_t digest(uint64_t before, const float *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        const float value = isnan(values[i]) ? NAN : values[i];
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        before = (before ^ bits) * 0x9E3779B97F4A7C15u; /* odd, so that no difference is lost */
+        before ^= before >> 32;
+    }
+    return before;
+}
+
+/* A line that tests/test_c.py compares between processors. */
+static inline void print_bits(const char *isa, const char *what, const char *part, uint64_t named)
+{
+    printf("bits %s %s/%s %016llx\n", isa, what, part, (unsigned long long)named);
 }
 
 /* ---- teams ---- */

@@ -1,5 +1,8 @@
 """The C tests: compiled with all warnings and with sanitizers, by each compiler there is, and run.
 
+For NEON by a cross compiler, to run under qemu, which is too slow for sanitizers. Such a program's
+bits are compared with those on this processor.
+
 How to do the same without Python stands at the head of tests/c/check.h and of each test.
 """
 
@@ -8,6 +11,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,17 +22,17 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = [
-    *("-std=c11", "-O1", "-g1", "-ffp-contract=off", "-fopenmp"),
-    *("-Wall", "-Wextra", "-Werror", "-Isrc"),
-]
+FLAGS = ["-std=c11", "-ffp-contract=off", "-fopenmp", "-Wall", "-Wextra", "-Werror", "-Isrc"]
 ISA_FLAGS = {
     "x86_64": {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f", "-mfma"]},
     "aarch64": {"neon": []},
 }
 PROGRAMS = tuple(sorted(path.stem for path in (ROOT / "tests/c").glob("test_*.c")))
 PROGRAMS_OF_TEAMS = ("test_linear", "test_network", "test_parallel")
-SECONDS = 300
+PROGRAMS_OF_BITS = ("test_activation", "test_bits")
+# Millions of floats through kernels that test_kernels shows to sanitizers.
+TO_SANITIZE = tuple(program for program in PROGRAMS if program != "test_activation")
+SECONDS = 600
 # LLVM's OpenMP keeps some memory until the process ends. The thread sanitizer knows OpenMP's
 # barriers by libarcher, which must not be told of what happens inside libraries it does not see.
 SUPPRESSIONS = "leak:libomp\n"
@@ -39,26 +43,34 @@ class Variant(NamedTuple):
     """One way to compile the tests, and which of them."""
 
     compiler: str
-    sanitizers: str
+    sanitizers: str  # without any, optimised instead
     programs: tuple[str, ...]
+    machine: str = platform.machine()
+    emulator: str = ""  # what runs programs for another machine
 
     def __str__(self) -> str:
-        return f"{self.compiler}-{self.sanitizers}"
+        return f"{self.compiler}-{self.sanitizers or 'optimised'}"
 
     @property
     def flags(self) -> list[str]:
-        return [*FLAGS, f"-fsanitize={self.sanitizers}", "-fno-sanitize-recover=all"]
+        if self.sanitizers:
+            checks = [f"-fsanitize={self.sanitizers}", "-fno-sanitize-recover=all"]
+            return [*FLAGS, "-O1", "-g1", *checks]
+        static = ["-static"] if self.emulator else []  # qemu need not find that machine's libraries
+        return [*FLAGS, "-O2", *static]
 
 
-VARIANTS = [
+SANITIZED = [
     variant
     for variant in (
-        Variant("gcc", "address,undefined", PROGRAMS),
-        Variant("clang", "address,undefined", PROGRAMS),
+        Variant("gcc", "address,undefined", TO_SANITIZE),
+        Variant("clang", "address,undefined", TO_SANITIZE),
         Variant("clang", "thread", PROGRAMS_OF_TEAMS),
     )
     if shutil.which(variant.compiler)
 ]
+NEON = Variant("aarch64-linux-gnu-gcc", "", PROGRAMS, "aarch64", "qemu-aarch64")
+OPTIMISED = Variant("cc", "", PROGRAMS_OF_BITS)
 
 
 def run(command: list[str], **options) -> str:
@@ -69,6 +81,13 @@ def run(command: list[str], **options) -> str:
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def check_presence(variant: Variant) -> None:
+    """Skip where a tool is absent: in these words, which tools/check_report.py knows."""
+    for tool in filter(None, (variant.compiler, variant.emulator)):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
 
 
 def check_support(variant: Variant, folder: Path) -> None:
@@ -84,8 +103,10 @@ def check_support(variant: Variant, folder: Path) -> None:
 
 def make_library(variant: Variant, folder: Path) -> Path:
     """The core, compiled into a static library."""
-    check_support(variant, folder)
-    isas = {"generic": [], **ISA_FLAGS.get(platform.machine(), {})}
+    check_presence(variant)
+    if not variant.emulator:
+        check_support(variant, folder)
+    isas = {"generic": [], **ISA_FLAGS.get(variant.machine, {})}
     sources = {path: [] for path in (ROOT / "src").glob("[!k]*.c")}
     sources |= {ROOT / f"src/kernels_{isa}.c": flags for isa, flags in isas.items()}
     objects = [str(folder / f"{source.stem}.o") for source in sources]
@@ -108,16 +129,50 @@ def library_of(tmp_path_factory) -> Callable[[Variant], Path]:
     )
 
 
+@pytest.fixture(scope="module")
+def output_of(library_of, tmp_path_factory) -> Callable[..., str]:
+    """What a program prints, compiled as a variant says and run once."""
+
+    @functools.cache
+    def output(variant: Variant, program: str, *arguments: str) -> str:
+        library, folder = str(library_of(variant)), tmp_path_factory.mktemp(program)
+        source, binary = f"tests/c/{program}.c", str(folder / program)
+        run([variant.compiler, *variant.flags, source, library, "-lm", "-lpthread", "-o", binary])
+        suppressions = folder / "suppressions"
+        suppressions.write_text(SUPPRESSIONS)
+        options = {"LSAN_OPTIONS": f"suppressions={suppressions}", "TSAN_OPTIONS": TSAN_OPTIONS}
+        emulator = [variant.emulator] if variant.emulator else []
+        return run([*emulator, binary, *arguments], env=os.environ | options)
+
+    return output
+
+
 @pytest.mark.parametrize(
     ("variant", "program"),
-    [(variant, program) for variant in VARIANTS for program in variant.programs],
+    [
+        (variant, program)
+        for variant in (*SANITIZED, OPTIMISED, NEON)
+        for program in variant.programs
+    ],
     ids=str,
 )
-def test_program(library_of, tmp_path, variant, program):
-    source, binary = f"tests/c/{program}.c", str(tmp_path / program)
-    library = str(library_of(variant))
-    run([variant.compiler, *variant.flags, source, library, "-lm", "-lpthread", "-o", binary])
-    suppressions = tmp_path / "suppressions"
-    suppressions.write_text(SUPPRESSIONS)
-    options = {"LSAN_OPTIONS": f"suppressions={suppressions}", "TSAN_OPTIONS": TSAN_OPTIONS}
-    print(run([binary], env=os.environ | options))
+def test_program(output_of, variant, program):
+    print(output_of(variant, program))
+
+
+@pytest.mark.parametrize("program", PROGRAMS_OF_BITS)
+def test_bits_on_neon_are_those_on_this_processor(output_of, program):
+    outputs = output_of(NEON, program) + output_of(OPTIMISED, program)
+    isas, named = set(), {}
+    for isa, what, bits in re.findall(r"^bits (\S+) (\S+) (\S+)$", outputs, re.MULTILINE):
+        isas.add(isa)
+        named.setdefault(what, {})[isa] = bits
+    assert "neon" in isas
+    assert not {what: by_isa for what, by_isa in named.items() if len(set(by_isa.values())) > 1}
+    assert all(by_isa.keys() == isas for by_isa in named.values())
+
+
+@pytest.mark.slow
+def test_activations_of_all_floats(output_of):
+    """How far off sigmoid and tanh are, and whether all sets with FMA agree: two minutes."""
+    print(output_of(OPTIMISED, "test_activation", "1"))

@@ -362,7 +362,18 @@ def test_a_streamed_model_scores_what_one_run_does(pooling):
 
 WITH_FMA = ("avx512", "avx2", "neon")
 FALLBACK = "generic"
-AGAIN = "not instruction_set and not has_the_gradients"  # the latter are slow and try the reference
+# What computes by kernels, of tests that take seconds: the rest asks nothing else of them.
+AGAIN = (
+    "test_same_bits",
+    "test_reference",
+    "test_layers",
+    "test_model",
+    "test_optim",
+    "test_training",
+    "test_training_against_torch",
+    "test_real_data",
+)
+BUT = "not instruction_set and not has_the_gradients"  # the latter are slow and try the reference
 
 
 def run_with_isa(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -389,12 +400,14 @@ def test_instruction_sets_with_fma_give_the_same():
     assert len({bits for _, bits in printed}) <= 1
 
 
-def test_the_other_instruction_sets_keep_all_other_promises():
-    """Run this file and the comparison with the reference on each but the default."""
-    files = [__file__, str(Path(__file__).with_name("test_reference.py"))]
-    for isa in available({*WITH_FMA, FALLBACK} - {build_info()["isa"]}):
-        child = run_with_isa(isa, "-m", "pytest", "-q", "-k", AGAIN, *files)
-        assert child.returncode == 0, f"on {isa}:\n{child.stdout}"
+@pytest.mark.parametrize("isa", [*WITH_FMA, FALLBACK])
+def test_other_instruction_sets_keep_all_other_promises(isa):
+    """Run the tests of what kernels compute on each but the default."""
+    if isa == build_info()["isa"] or not available([isa]):
+        pytest.skip(f"{isa} is the default, or not to be had here")
+    files = [str(Path(__file__).with_name(f"{name}.py")) for name in AGAIN]
+    child = run_with_isa(isa, "-m", "pytest", "-q", "-k", BUT, *files)
+    assert child.returncode == 0, child.stdout
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ static const problem problems[] = {
     {"lstm-max", CYLSTM_LSTM, 1, 1, CYLSTM_POOL_MAX, 0, 3, 31, 1, 4, 11, 9},
     {"rnn-tanh", CYLSTM_RNN_TANH, 1, 1, CYLSTM_POOL_NONE, 0, 65, 66, 2, 0, 15, 18},
     {"rnn-relu", CYLSTM_RNN_RELU, 0, 1, CYLSTM_POOL_NONE, 0, 9, 33, 2, 3, 10, 12},
+    {"rnn-zeros", CYLSTM_RNN_RELU, 1, 1, CYLSTM_POOL_NONE, 0, 1, 1, 1, 0, 7, 31}, /* all weights -0: so are some sums */
 };
 
 static cylstm_config config_of(const problem *p)
@@ -67,12 +68,19 @@ static void draw_lengths(data *d)
     }
 }
 
-static void draw_all(model *m, data *d)
+static void draw_parameters(const problem *p, model *m)
 {
-    const layout *l = &m->net.layout;
-    draw_lengths(d);
-    draw(m->parameters, l->parameter_count, 0.3f, 2);
+    const int64_t count = m->net.layout.parameter_count;
+    draw(m->parameters, count, 0.3f, 2);
+    if (strcmp(p->name, "rnn-zeros") == 0) {
+        for (int64_t i = 0; i < count; i++) m->parameters[i] = -0.0f;
+    }
     pack_model(m);
+}
+
+static void draw_data(const layout *l, data *d)
+{
+    draw_lengths(d);
     draw(d->x, d->x_size, 2.0f, 3);
     draw(d->dy, d->y_size, 1.0f, 4);
     for (uint64_t i = 0; i < 2; i++) {
@@ -113,7 +121,8 @@ static void name_bits(const problem *p, const kernels *isa, uint64_t bits[PARTS]
 {
     model m = new_model(config_of(p), isa);
     data d = new_data(&m.net.layout, p->steps, p->batch, 0);
-    draw_all(&m, &d);
+    draw_parameters(p, &m);
+    draw_data(&m.net.layout, &d);
     const how h = {.plan = cylstm_plan(&m.net.layout, d.rows, d.batch, 1), .recording = 1};
     results r = new_results(&m, &d);
     run_forward(&m, &d, &h, &r);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from benchmarks.cells import select
 from benchmarks.machine import pin_threads
 from benchmarks.peers import OURS, PEERS
+from benchmarks.results import Results
 
 PARTS = ("inference", "training", "demo", "footprint")
 DESCRIPTION = """\
@@ -39,10 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Imported here because libraries read their number of threads when they are loaded.
     from benchmarks.session import run
 
+    results = Results(options.json)
     parts = PARTS if options.what == "all" else (options.what,)
-    document, good = run(parts, cells, options.peers, threads, options.repeat)
-    if options.json is not None:
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    good = run(parts, cells, options.peers, threads, options.repeat, results)
     return 0 if good else 1
 
 
@@ -91,7 +90,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--repeat", type=count, default=15, metavar="N", help="rounds (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured here")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all that is measured here, row by row"
+    )
     return parser
 
 

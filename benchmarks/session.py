@@ -1,10 +1,9 @@
-"""One run of the benchmarks: its parts, what they print and what they leave for the JSON file."""
+"""One run of the benchmarks: its parts, what they print and what they leave in the JSON file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from benchmarks import report
 from benchmarks.agreement import agreeing_tasks
@@ -16,73 +15,83 @@ from benchmarks.machine import describe
 from benchmarks.measure import time_in_turns
 from benchmarks.peers import OURS, find_peers
 from benchmarks.peers.base import Peer
+from benchmarks.results import Results
 
 WORKS = {"inference": [INFERENCE], "training": [TRAINING, TRAINING_DX]}
 
 
 def run(
-    parts: Sequence[str], cells: list[Cell], names: list[str], threads: int, rounds: int
-) -> tuple[dict[str, Any], bool]:
-    """Measure and print.
+    parts: Sequence[str],
+    cells: list[Cell],
+    names: list[str],
+    threads: int,
+    rounds: int,
+    results: Results,
+) -> bool:
+    """Measure and print; every row goes to the results as soon as it is there.
 
     Returns
     -------
-    document : dict
-        Everything measured, for JSON.
-    good : bool
+    bool
         Whether no library failed or disagreed.
     """
     peers, absent = find_peers([OURS, *names])
-    document: dict[str, Any] = {"machine": describe(threads), "absent": absent}
-    print(report.preamble(document["machine"], absent), flush=True)
+    machine = describe(threads)
+    results.put("machine", machine)
+    results.put("absent", absent)
+    print(report.preamble(machine, absent), flush=True)
     good = True
     works = [work for part in parts for work in WORKS.get(part, [])]
     if works:
         print(f"\n{report.LEGEND}")
     for work in works:
-        rows = run_cells(cells, work, peers, threads, rounds)
-        document[work.name] = report.rows_as_dict(rows)
-        good &= not any(report.complaints(row.notes) for row in rows)
+        good &= run_cells(cells, work, peers, threads, rounds, results)
     if "demo" in parts:
-        document["demo"] = run_demo(peers, threads, rounds)
-        good &= not report.complaints(document["demo"]["notes"])
+        good &= run_demo(peers, threads, rounds, results)
     if "footprint" in parts:
-        document["footprint"] = run_footprint(rounds)
-    return document, good
+        run_footprint(rounds, results)
+    return good
 
 
 def run_cells(
-    cells: list[Cell], work: Work, peers: dict[str, Peer], threads: int, rounds: int
-) -> list[Row]:
-    """Measure and print one table, a line as soon as it is there; streams do not train."""
+    cells: list[Cell],
+    work: Work,
+    peers: dict[str, Peer],
+    threads: int,
+    rounds: int,
+    results: Results,
+) -> bool:
+    """Measure and print one table; streams do not train."""
     names = list(peers)
     print(report.header(work.name, names), flush=True)
-    rows = []
+    rows: list[Row] = []
     for cell in cells:
         if not (work.training and cell.streams):
             row = measure_cell(cell, work, peers, threads, rounds)
             rows.append(row)
+            results.put(work.name, report.rows_as_dict(rows))
             print("\n".join([report.line(row, names), *report.complaints(row.notes)]), flush=True)
     print(report.summary(rows), flush=True)
-    return rows
+    return not any(report.complaints(row.notes) for row in rows)
 
 
-def run_demo(peers: dict[str, Peer], threads: int, rounds: int) -> dict[str, Any]:
+def run_demo(peers: dict[str, Peer], threads: int, rounds: int, results: Results) -> bool:
     """Train the character model; print characters per second."""
     problem = make_characters()
     tasks, notes = agreeing_tasks(peers, lambda peer: peer.characters(problem, threads))
     timings = time_in_turns({name: task.run for name, task in tasks.items()}, rounds)
     speeds = {name: CHARACTERS / timing.median for name, timing in timings.items()}
     print(report.demo_lines(speeds, notes), flush=True)
-    results = {
+    measured = {
         name: asdict(timing) | {"characters_per_second": speeds[name]}
         for name, timing in timings.items()
     }
-    return {"characters_per_call": CHARACTERS, "results": results, "notes": notes}
+    results.put("demo", {"characters_per_call": CHARACTERS, "results": measured, "notes": notes})
+    return not report.complaints(notes)
 
 
-def run_footprint(rounds: int) -> dict[str, Any]:
+def run_footprint(rounds: int, results: Results) -> None:
     """Measure import time and size; print a table."""
     footprints = measure_footprint(rounds)
     print(report.footprint_lines(footprints), flush=True)
-    return {name: asdict(footprint) for name, footprint in footprints.items()}
+    results.put("footprint", {name: asdict(found) for name, found in footprints.items()})

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import cells, measure
+from benchmarks import cells, measure, session
 from benchmarks import problem as problems
 from benchmarks.agreement import agreeing_tasks, disagreement
 from benchmarks.bounds import GEMM_FLOPS, READS, bound_seconds
@@ -24,6 +25,7 @@ from benchmarks.peers import OURS, PEERS, find_peers
 from benchmarks.peers.base import NotOfferedError, Peer, Task
 from benchmarks.problem import make_problem
 from benchmarks.report import entry, mean_ratio, preamble
+from benchmarks.results import Results
 
 ROOT = Path(__file__).parents[1]
 SMALL = Cell("grid", batch=2, steps=3, inputs=4, hidden=5)
@@ -86,6 +88,31 @@ def test_bad_arguments_are_named(arguments):
     assert done.returncode == 2
     assert arguments[0].strip("-") in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_what_was_measured_before_an_interruption_is_in_the_file(tmp_path, monkeypatch):
+    def measure_or_stop(cell, *_):
+        if cell == GRID[2]:
+            raise KeyboardInterrupt
+        return row(cell, cylstm=1.0)
+
+    monkeypatch.setattr(session, "measure_cell", measure_or_stop)
+    file = tmp_path / "results.json"
+    with pytest.raises(KeyboardInterrupt):
+        session.run(["inference"], GRID, [], 1, 1, Results(file))
+    document = json.loads(file.read_text())
+    assert document["machine"]["threads"] == 1
+    assert [one["name"] for one in document["inference"]["rows"]] == [c.name for c in GRID[:2]]
+    assert os.listdir(tmp_path) == [file.name]
+
+
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
+    file = tmp_path / "results.json"
+    results = Results(file)
+    results.put("first", 1)
+    with pytest.raises(TypeError):
+        results.put("second", object())
+    assert json.loads(file.read_text()) == {"first": 1}
 
 
 def test_absent_libraries_are_said_to_be_absent(monkeypatch):

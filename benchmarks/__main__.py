@@ -12,7 +12,7 @@ from benchmarks.machine import pin_threads
 from benchmarks.peers import OURS, PEERS
 from benchmarks.results import Results
 
-PARTS = ("inference", "training", "demo", "footprint")
+PARTS = ("inference", "training", "demo", "step", "load", "footprint")
 DESCRIPTION = """\
 Measure cylstm beside the libraries that are installed: on the same threads, in alternating rounds,
 after comparing their outputs.
@@ -71,7 +71,8 @@ def make_parser() -> argparse.ArgumentParser:
         default="inference",
         choices=[*PARTS, "all"],
         help="inference (default) or training of the cells; demo: training of the character "
-        "model; footprint: import time and size on disk",
+        "model; step: a streaming step in C beside Eigen; load: inference by one thread and by "
+        "two, alone and beside busy processes; footprint: import time, memory and size on disk",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="default: every CPU there is")
     parser.add_argument(

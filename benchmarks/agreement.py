@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.peers.base import NotOfferedError, Peer, Task
+from benchmarks.peers.base import NotOfferedError, Task
 
 # Far above float32's rounding in the longest cell, far below bfloat16's or a forgotten term's.
 TOLERANCE = {"y": 1e-4, "h": 1e-4, "c": 1e-4, "loss": 1e-4, "dx": 1e-3, "gradient": 1e-3}
+TOLERANCE["steps"] = 1e-5  # a small cell in plain float32, step by step
 # Adam's first step is the learning rate times the gradient's sign, so elements whose gradient is
 # about nothing go either way; over a whole tensor they are few.
 UPDATE_TOLERANCE = 0.05
+P = TypeVar("P")  # a Peer, or whatever else a task is built from
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def agreeing_tasks(
-    peers: dict[str, Peer], build: Callable[[Peer], Task]
+    peers: Mapping[str, P], build: Callable[[P], Task]
 ) -> tuple[dict[str, Task], dict[str, str]]:
     """Build every library's task and keep those whose outputs agree with the first one's.
 

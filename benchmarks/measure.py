@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ WARM_SECONDS = 0.02  # untimed work before each sample: caches, clock, sleeping 
 SETTLE_SECONDS = 0.005  # pause before each sample: another library's threads stop spinning
 
 Run = Callable[[], object]
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,42 @@ class Timing:
     third_quartile: float
     samples: int
 
+    def of_one(self, count: int) -> Timing:
+        """The same of one of the `count` equal things that a call does."""
+        return Timing(
+            self.median / count,
+            self.first_quartile / count,
+            self.third_quartile / count,
+            self.samples,
+        )
 
-def time_in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, Timing]:
+
+def time_in_turns(runs: Mapping[K, Run], rounds: int) -> dict[K, Timing]:
     """Time several callables in alternating rounds: a, b, c, a, b, c, ...
 
     Parameters
     ----------
-    runs : mapping of str to callable
+    runs : mapping to callable
     rounds : int
         Samples of each.
     """
-    samples: dict[str, list[float]] = {name: [] for name in runs}
+    return {name: summarise(seconds) for name, seconds in samples_in_turns(runs, rounds).items()}
+
+
+def samples_in_turns(
+    runs: Mapping[K, Run], rounds: int, seconds: float | None = None
+) -> dict[K, list[float]]:
+    """The samples behind `time_in_turns`, each of so many seconds, by default `SAMPLE_SECONDS`."""
+    seconds = SAMPLE_SECONDS if seconds is None else seconds
+    samples: dict[K, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            samples[name].append(sample(run))
-    return {name: summarise(seconds) for name, seconds in samples.items()}
+            samples[name].append(sample(run, seconds))
+    return samples
 
 
-def sample(run: Run) -> float:
-    """Mean seconds of a call, over as many as last `SAMPLE_SECONDS`, after pause and warm-up."""
+def sample(run: Run, seconds: float) -> float:
+    """Mean seconds of a call, over as many as last `seconds`, after pause and warm-up."""
     gc.collect()
     gc.disable()
     try:
@@ -60,7 +79,7 @@ def sample(run: Run) -> float:
         while elapsed < WARM_SECONDS or calls == 0:
             run()
             calls, elapsed = calls + 1, time.perf_counter() - start
-        return time_calls(run, max(1, round(calls * SAMPLE_SECONDS / elapsed)))
+        return time_calls(run, max(1, round(calls * seconds / elapsed)))
     finally:
         gc.enable()
 

@@ -9,12 +9,22 @@ from typing import Any
 
 from benchmarks.footprint import LIBRARIES, Footprint
 from benchmarks.grid import Row
+from benchmarks.load import BUSY, LoadRow
 from benchmarks.peers import OURS
+from benchmarks.step import CORE, EIGEN, PYTHON, StepRow
 
 LEGEND = """\
 Times are medians in µs per step, * the best peer; ratio: the best peer's time over cylstm's;
 bound: the least time by the machine's speed at a 2048 x 2048 sgemm and, for B1, at reading the
 weights from a cache, both timed in the same rounds."""
+
+STEP_LEGEND = """\
+A step of one sequence on one thread in µs, medians; core: by a loop in C; Python: by stream.step;
+ratio: Eigen's time, the better one, over the core's; beyond: Python's time less the core's."""
+
+LOAD_LEGEND = f"""\
+Inference in µs per step by one thread and by two: medians on the machine as it is, and means beside
+{BUSY} busy processes; ratio: two threads' time over one's."""
 
 
 def preamble(machine: Mapping[str, Any], absent: Mapping[str, str]) -> str:
@@ -131,3 +141,48 @@ def footprint_lines(footprints: Mapping[str, Footprint]) -> str:
     ]
     lines += [f"{name:34}{'absent':>12}" for name in LIBRARIES if name not in footprints]
     return "\n".join(lines)
+
+
+def step_header() -> str:
+    """What the part is, and the names of the columns of `step_line`."""
+    columns = "".join(f"{name:>13}" for name in (CORE, *EIGEN, PYTHON))
+    return f"\n{STEP_LEGEND}\n{'step':34}{columns}{'ratio':>8}{'beyond':>9}"
+
+
+def step_line(row: StepRow) -> str:
+    """One size."""
+    columns = "".join(
+        f"{number(row.timings[name].median * 1e6) if name in row.timings else '-':>13}"
+        for name in (CORE, *EIGEN, PYTHON)
+    )
+    ratio = f"{row.ratio:.2f}" if row.ratio else "-"
+    beyond = "-" if row.beyond_core is None else number(row.beyond_core * 1e6)
+    return f"{row.name:34}{columns}{ratio:>8}{beyond:>9}"
+
+
+def step_as_dict(row: StepRow) -> dict[str, Any]:
+    """One size for JSON, in seconds a step."""
+    return {"name": row.name, **asdict(row), "ratio": row.ratio, "beyond_core": row.beyond_core}
+
+
+def load_header() -> str:
+    """What the part is, and the names of the columns of `load_line`."""
+    columns = f"{'one':>10}{'two':>10}{'ratio':>8}{'busy one':>12}{'busy two':>10}{'ratio':>8}"
+    return f"\n{LOAD_LEGEND}\n{'load':34}{columns}"
+
+
+def load_line(row: LoadRow) -> str:
+    """One cell."""
+    per_step = 1e6 / row.cell.steps_per_call
+    one, two = (number(row.idle[team].median * per_step) for team in (1, 2))
+    busy_one, busy_two = (number(row.busy[team] * per_step) for team in (1, 2))
+    return (
+        f"{row.cell.name:34}{one:>10}{two:>10}{row.idle_ratio:>8.2f}"
+        f"{busy_one:>12}{busy_two:>10}{row.busy_ratio:>8.2f}"
+    )
+
+
+def load_as_dict(row: LoadRow) -> dict[str, Any]:
+    """One cell for JSON, in seconds a call."""
+    ratios = {"idle_ratio": row.idle_ratio, "busy_ratio": row.busy_ratio}
+    return {"name": row.cell.name, **asdict(row), **ratios, "busy_processes": BUSY}

@@ -11,11 +11,14 @@ from benchmarks.cells import INFERENCE, TRAINING, TRAINING_DX, Cell, Work
 from benchmarks.characters import CHARACTERS, make_characters
 from benchmarks.footprint import measure_footprint
 from benchmarks.grid import Row, measure_cell
+from benchmarks.load import TEAMS, measure_load
 from benchmarks.machine import describe
 from benchmarks.measure import time_in_turns
+from benchmarks.native import NotBuiltError
 from benchmarks.peers import OURS, find_peers
 from benchmarks.peers.base import Peer
 from benchmarks.results import Results
+from benchmarks.step import StepRow, measure_steps
 
 WORKS = {"inference": [INFERENCE], "training": [TRAINING, TRAINING_DX]}
 
@@ -48,6 +51,10 @@ def run(
         good &= run_cells(cells, work, peers, threads, rounds, results)
     if "demo" in parts:
         good &= run_demo(peers, threads, rounds, results)
+    if "step" in parts:
+        good &= run_step(rounds, results)
+    if "load" in parts:
+        run_load(cells, threads, rounds, results)
     if "footprint" in parts:
         run_footprint(rounds, results)
     return good
@@ -88,6 +95,36 @@ def run_demo(peers: dict[str, Peer], threads: int, rounds: int, results: Results
     }
     results.put("demo", {"characters_per_call": CHARACTERS, "results": measured, "notes": notes})
     return not report.complaints(notes)
+
+
+def run_step(rounds: int, results: Results) -> bool:
+    """Step in C, in Eigen and from Python; print a table, or in a line why there is none."""
+    print(report.step_header(), flush=True)
+    rows: list[StepRow] = []
+    try:
+        for row in measure_steps(rounds):
+            rows.append(row)
+            results.put("step", {"rows": [report.step_as_dict(each) for each in rows]})
+            print("\n".join([report.step_line(row), *report.complaints(row.notes)]), flush=True)
+    except NotBuiltError as error:
+        results.put("step", {"absent": str(error)})
+        print(f"not measured: {error}", flush=True)
+    return not any(report.complaints(row.notes) for row in rows)
+
+
+def run_load(cells: list[Cell], threads: int, rounds: int, results: Results) -> None:
+    """One thread beside two, alone and beside busy processes; print a table."""
+    print(report.load_header(), flush=True)
+    if threads < max(TEAMS):
+        results.put("load", {"absent": "one thread"})
+        print("not measured: it takes two threads", flush=True)
+        return
+    rows = []
+    for cell in cells:
+        if cell.streams <= 1:  # where many stream, each uses one thread in any case
+            rows.append(measure_load(cell, rounds))
+            results.put("load", {"rows": [report.load_as_dict(row) for row in rows]})
+            print(report.load_line(rows[-1]), flush=True)
 
 
 def run_footprint(rounds: int, results: Results) -> None:

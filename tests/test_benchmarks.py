@@ -3,15 +3,20 @@
 import doctest
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import cells, measure, session
+import cylstm
+from benchmarks import cells, load, measure, native, session, step
 from benchmarks import problem as problems
 from benchmarks.agreement import agreeing_tasks, disagreement
 from benchmarks.bounds import GEMM_FLOPS, READS, bound_seconds
@@ -23,6 +28,7 @@ from benchmarks.machine import describe
 from benchmarks.measure import Timing, time_in_turns
 from benchmarks.peers import OURS, PEERS, find_peers
 from benchmarks.peers.base import NotOfferedError, Peer, Task
+from benchmarks.peers.cylstm import make_lstm
 from benchmarks.problem import make_problem
 from benchmarks.report import entry, mean_ratio, preamble
 from benchmarks.results import Results
@@ -205,6 +211,144 @@ def test_only_libraries_that_agree_are_timed():
     assert notes["other"] == "-"
 
 
+# --- a step in C ---------------------------------------------------------------------------------
+
+needs_eigen = pytest.mark.skipif(
+    shutil.which("g++") is None or native.find_eigen() is None, reason="needs g++ and Eigen"
+)
+
+
+@pytest.fixture(scope="module")
+def steps_library(tmp_path_factory):
+    return native.build_library([(1, 16), (3, 5)], tmp_path_factory.mktemp("steps"))
+
+
+@needs_eigen
+@pytest.mark.parametrize(("inputs", "hidden"), [(1, 16), (3, 5)])
+def test_all_that_step_agree(steps_library, inputs, hidden):
+    problem = make_problem(Cell("step", 1, step.COMPARED_STEPS, inputs, hidden))
+    makers = step.builders(steps_library, problem)
+    tasks, notes = agreeing_tasks(makers, lambda make: make())
+    assert list(tasks) == [step.CORE, *step.EIGEN, step.PYTHON], notes
+    expected, _ = make_lstm(problem, 1)(problem.x)
+    np.testing.assert_allclose(makers[step.CORE]().outputs()["steps"], expected[:, 0], atol=1e-6)
+
+
+@needs_eigen
+def test_a_step_of_another_cell_is_not_timed(steps_library):
+    problem = make_problem(Cell("step", 1, step.COMPARED_STEPS, 3, 5))
+    other = replace(problem, weights={k: 1.001 * w for k, w in problem.weights.items()})
+    makers = step.builders(steps_library, problem)
+    makers["Eigen"] = step.builders(steps_library, other)["Eigen"]
+    tasks, notes = agreeing_tasks(makers, lambda make: make())
+    assert "Eigen" not in tasks
+    assert notes["Eigen"].startswith("wrong: steps differs")
+
+
+@needs_eigen
+def test_the_step_part_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(step, "SIZES", [(1, 16)])
+    for name in ("SAMPLE_SECONDS", "WARM_SECONDS"):
+        monkeypatch.setattr(measure, name, 1e-3)
+    results = Results(tmp_path / "results.json")
+    assert session.run_step(2, results)
+    [measured] = json.loads((tmp_path / "results.json").read_text())["step"]["rows"]
+    medians = {name: measured["timings"][name]["median"] for name in measured["timings"]}
+    assert medians.keys() == {step.CORE, *step.EIGEN, step.PYTHON}
+    assert 0 < min(medians.values()) < max(medians.values()) < 1e-3  # of one step
+    best = min(medians[name] for name in step.EIGEN)
+    assert measured["ratio"] == pytest.approx(best / medians[step.CORE])
+    assert measured["beyond_core"] == pytest.approx(medians[step.PYTHON] - medians[step.CORE])
+    assert "I1 H16 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("present", "message"), [("Eigen", "g++"), ("g++", "Eigen")])
+def test_without_a_compiler_or_eigen_the_step_part_says_so(monkeypatch, capsys, present, message):
+    monkeypatch.setattr(native.shutil, "which", lambda _: present if present == "g++" else None)
+    monkeypatch.setattr(native, "find_eigen", lambda: present if present == "Eigen" else None)
+    results = Results()
+    assert session.run_step(1, results)
+    assert f"not measured: {message} is absent" in capsys.readouterr().out
+    assert results.document["step"]["absent"].startswith(message)
+
+
+def test_the_core_is_compiled_as_the_package_is():
+    sources = native.core_sources()
+    assert {source.name for source in sources} >= {"network.c", "kernels_generic.c"}
+    for flags in sources.values():
+        assert {"-O3", "-ffp-contract=off"} <= set(flags)
+
+
+# --- under load ----------------------------------------------------------------------------------
+
+
+def test_busy_processes_compute_and_are_gone_afterwards():
+    with load.busy_processes(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert all(process.returncode == -signal.SIGKILL for process in processes)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="other processes cannot be looked at")
+def test_busy_processes_end_with_the_one_that_started_them():
+    code = """
+import os, signal
+from benchmarks.load import busy_processes
+with busy_processes(2) as processes:
+    print(*(process.pid for process in processes), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=False
+    )
+    pids = done.stdout.split()
+    assert len(pids) == 2
+    for _ in range(200):
+        if not any(is_running(int(pid)) for pid in pids):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{pids} are running still")
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_load_part_prints_a_table_and_writes_json(
+    tmp_path, monkeypatch, capsys, restore_num_threads
+):
+    for name in ("SAMPLE_SECONDS", "WARM_SECONDS"):
+        monkeypatch.setattr(measure, name, 1e-3)
+    monkeypatch.setattr(load, "BUSY_SECONDS", 1e-3)
+    file = tmp_path / "results.json"
+    session.run_load([SMALL, STREAM, STREAMS], 2, 2, Results(file))
+    rows = json.loads(file.read_text())["load"]["rows"]
+    assert [one["name"] for one in rows] == [SMALL.name, STREAM.name]  # STREAMS takes no team
+    for one in rows:
+        idle = {team: one["idle"][team]["median"] for team in "12"}
+        assert one["idle_ratio"] == pytest.approx(idle["2"] / idle["1"])
+        assert one["busy_ratio"] == pytest.approx(one["busy"]["2"] / one["busy"]["1"])
+        assert one["busy"]["1"] > 0
+    assert SMALL.name in capsys.readouterr().out
+
+
+def test_each_team_s_calls_may_use_its_threads_and_no_more(restore_num_threads):
+    allowed = []
+    runs = {n: load.run_by(n, lambda: allowed.append(cylstm.get_num_threads())) for n in (1, 2)}
+    for team in (2, 1, 2):
+        runs[team]()
+        assert allowed[-1] == team
+
+
+def test_one_thread_has_no_load_to_measure(capsys):
+    results = Results()
+    session.run_load([SMALL], 1, 1, results)
+    assert "not measured" in capsys.readouterr().out
+    assert results.document["load"] == {"absent": "one thread"}
+
+
 # --- what the figures mean -----------------------------------------------------------------------
 
 
@@ -226,7 +370,7 @@ def test_a_sample_is_the_mean_of_warm_calls(monkeypatch):
     seconds = iter(np.cumsum([0.0, 0.01, 0.01, 0.0, 0.16]))  # start, two warm calls, start, end
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(seconds))
     calls = []
-    assert measure.sample(lambda: calls.append(0)) == pytest.approx(0.16 / 5)
+    assert measure.sample(lambda: calls.append(0), 0.05) == pytest.approx(0.16 / 5)
     assert len(calls) == 2 + 5  # warm calls took 0.01 s each, so five last 0.05 s
 
 

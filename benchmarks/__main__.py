@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmarks.cells import select
 from benchmarks.machine import pin_threads
 from benchmarks.peers import OURS, PEERS
-from benchmarks.results import Results
 
 PARTS = ("inference", "training", "demo", "step", "load", "footprint")
 DESCRIPTION = """\
@@ -37,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     # Imported here because libraries read their number of threads when they are loaded.
+    from benchmarks.results import Results
     from benchmarks.session import run
 
     results = Results(options.json)

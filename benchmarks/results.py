@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cylstm.formats import write_file
+
 
 class Results:
     """Everything measured, in memory and, where a file is named, on disk after every row.
@@ -25,6 +27,4 @@ class Results:
         self.document[part] = value
         if self._file is None:
             return
-        unfinished = self._file.with_name(f".{self._file.name}.unfinished")
-        unfinished.write_text(json.dumps(self.document, indent=1) + "\n")
-        unfinished.replace(self._file)
+        write_file(self._file, (json.dumps(self.document, indent=1) + "\n").encode())

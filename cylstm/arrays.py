@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import operator
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -76,7 +75,7 @@ def as_number(value: Any, name: str) -> float:
 def as_seed(value: Any, name: str = "seed") -> int:
     """A seed of 63 bits; for None, one that the operating system draws."""
     if value is None:
-        return secrets.randbits(63)
+        return int.from_bytes(os.urandom(8), "little") >> 1
     return as_size(value, name, minimum=0, maximum=2**63 - 1)
 
 

@@ -33,8 +33,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -110,14 +108,14 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     target = os.path.realpath(as_path(path))
     if os.path.exists(target) and not os.path.isfile(target):
         raise ValueError(f"path: expected a file, or none yet, got {target!r}, which is neither")
-    draft = os.path.join(os.path.dirname(target), f".cylstm-{secrets.token_hex(8)}.tmp")
+    draft = os.path.join(os.path.dirname(target), f".cylstm-{os.urandom(8).hex()}.tmp")
     try:
         with open(draft, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):
-            shutil.copymode(target, draft)
+            os.chmod(draft, os.stat(target).st_mode & 0o7777)
         os.replace(draft, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""What a library costs before it computes anything: time to import, size on disk."""
+"""What a library costs beside its computing: time to import, size on disk, memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,25 @@ from pathlib import Path
 import numpy as np
 
 LIBRARIES = ("numpy", "cylstm", "torch", "onnxruntime", "openvino", "jax")
-PROGRAM = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+STREAMED_STEPS = 10_000
+IMPORTING = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+# A service that loads a model and streams: its memory is looked at from inside, at the end, since
+# what the system says of a child that has ended may be its parent's.
+STREAMING = f"""
+import os, sys, tempfile
+import numpy as np
+import cylstm
+with tempfile.TemporaryDirectory() as folder:
+    file = os.path.join(folder, "lstm.safetensors")
+    cylstm.LSTM(64, 128).save(file)
+    lstm = cylstm.load(file)
+stream, x = lstm.stream(), np.zeros((1, 64), np.float32)
+for _ in range({STREAMED_STEPS}):
+    stream.step(x)
+with open("/proc/self/status") as status:
+    [peak] = [line for line in status if line.startswith("VmHWM:")]
+print(peak.split()[1])
+"""
 
 
 @dataclass(frozen=True)
@@ -47,9 +65,19 @@ def measure_footprint(rounds: int) -> dict[str, Footprint]:
 
 def import_seconds(module: str) -> float | None:
     """Time of an import in an interpreter of its own; None where it fails."""
-    command = [sys.executable, "-c", PROGRAM.format(module)]
+    command = [sys.executable, "-c", IMPORTING.format(module)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     return float(done.stdout) if done.returncode == 0 else None
+
+
+def streaming_peak() -> int | None:
+    """Most bytes that a process had which loaded an LSTM (64, 128) and streamed 10,000 steps.
+
+    Python and NumPy are in it. None where the system does not say.
+    """
+    command = [sys.executable, "-c", STREAMING]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return int(done.stdout) * 1024 if done.returncode == 0 else None
 
 
 def megabytes(names: Iterable[str]) -> float:

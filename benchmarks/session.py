@@ -9,7 +9,7 @@ from benchmarks import report
 from benchmarks.agreement import agreeing_tasks
 from benchmarks.cells import INFERENCE, TRAINING, TRAINING_DX, Cell, Work
 from benchmarks.characters import CHARACTERS, make_characters
-from benchmarks.footprint import measure_footprint
+from benchmarks.footprint import measure_footprint, streaming_peak
 from benchmarks.grid import Row, measure_cell
 from benchmarks.load import TEAMS, measure_load
 from benchmarks.machine import describe
@@ -128,7 +128,10 @@ def run_load(cells: list[Cell], threads: int, rounds: int, results: Results) -> 
 
 
 def run_footprint(rounds: int, results: Results) -> None:
-    """Measure import time and size; print a table."""
+    """Measure import time, size and memory; print a table."""
     footprints = measure_footprint(rounds)
     print(report.footprint_lines(footprints), flush=True)
     results.put("footprint", {name: asdict(found) for name, found in footprints.items()})
+    peak = streaming_peak()
+    print(report.streaming_line(peak), flush=True)
+    results.put("streaming_peak_bytes", peak)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import cylstm
-from benchmarks import cells, load, measure, native, session, step
+from benchmarks import cells, footprint, load, measure, native, session, step
 from benchmarks import problem as problems
 from benchmarks.agreement import agreeing_tasks, disagreement
 from benchmarks.bounds import GEMM_FLOPS, READS, bound_seconds
@@ -414,6 +414,22 @@ def test_examples_in_docstrings(module):
     failed, attempted = doctest.testmod(module)
     assert attempted > 0
     assert failed == 0
+
+
+def test_the_footprint_part_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(footprint, "LIBRARIES", ("numpy", "cylstm", "nothing"))
+    monkeypatch.setattr(footprint, "STREAMING", footprint.STREAMING.replace("10000", "10"))
+    results = Results(tmp_path / "results.json")
+    session.run_footprint(1, results)
+    document = json.loads((tmp_path / "results.json").read_text())
+    imports = {name: found["import_seconds"] for name, found in document["footprint"].items()}
+    assert imports.keys() == {"numpy", "cylstm"}
+    printed = capsys.readouterr().out
+    line = next(line.split() for line in printed.splitlines() if line.startswith("cylstm "))
+    beyond = 1e3 * (imports["cylstm"] - imports["numpy"])
+    assert float(line[2]) == pytest.approx(beyond, abs=0.51)
+    peak = document["streaming_peak_bytes"]
+    assert ("not known" if peak is None else f"{peak / 1e6:.1f} MB") in printed
 
 
 def test_dependencies_are_followed():

@@ -15,6 +15,7 @@ import pytest
 from test_threads import at_once
 
 import cylstm
+from benchmarks.footprint import streaming_peak
 from cylstm import _core
 
 STATM = Path("/proc/self/statm")
@@ -45,6 +46,14 @@ def allocated() -> int:
 def resident() -> int:
     """Bytes of memory that the process has."""
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- a process that streams ----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="this system does not say how much a process has")
+def test_streaming_takes_less_than_60_megabytes_with_python_and_numpy():
+    assert 20e6 < streaming_peak() < 60e6
 
 
 # --- tapes ---------------------------------------------------------------------------------------

@@ -95,6 +95,9 @@ cdef extern from "weights.h" nogil:
     void cylstm_weights_pack_forward(const weights *w, const layout *l, const kernels *isa, int threads)
     void cylstm_weights_pack_backward(const weights *w, const layout *l, const kernels *isa, int threads)
     void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels *isa, int threads)
+    ctypedef struct packed_sizes:
+        int64_t forward, backward, for_dx
+    packed_sizes cylstm_weights_packed_sizes(const weights *w, const layout *l)
 
 cdef extern from "dropout.h" nogil:
     ctypedef struct dropout:

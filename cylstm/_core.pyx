@@ -335,6 +335,7 @@ cdef class Network:
     cdef cnp.ndarray _mean, _std
     cdef Memory _forward_copies, _backward_copies
     cdef int64_t _packed_forward, _packed_backward, _packed_dx  # versions of the weights the copies are of
+    cdef readonly int64_t packings  # how many copies have been made so far, of the three kinds together
     cdef Guard guard
     cdef list _idle  # Memory of calls that have ended
     cdef Memory _idle_tape  # of the last tape that is gone
@@ -398,8 +399,10 @@ cdef class Network:
 
     @property
     def packed_nbytes(self):
-        """Bytes of packed copies of the weights held beside the parameters."""
-        return self._forward_copies.size + (self._backward_copies.size if self._packed_backward else 0)
+        """Bytes of packed copies of the weights; copies that nothing has asked for yet take none."""
+        cdef _capi.packed_sizes sizes = _capi.cylstm_weights_packed_sizes(&self.net.weights, &self.net.layout)
+        return ((sizes.forward if self._packed_forward else 0) + (sizes.backward if self._packed_backward else 0)
+                + (sizes.for_dx if self._packed_dx else 0))
 
     def zero_grad(self):
         """Set all gradients to zero."""
@@ -456,14 +459,17 @@ cdef class Network:
                 with nogil:
                     _capi.cylstm_weights_pack_forward(w, l, self.net.kernels, threads)
                 self._packed_forward = self.version
+                self.packings += 1
             if backward and self._packed_backward != self.version:
                 with nogil:
                     _capi.cylstm_weights_pack_backward(w, l, self.net.kernels, threads)
                 self._packed_backward = self.version
+                self.packings += 1
             if dx and self._packed_dx != self.version:
                 with nogil:
                     _capi.cylstm_weights_pack_for_dx(w, l, self.net.kernels, threads)
                 self._packed_dx = self.version
+                self.packings += 1
         return 0
 
     def plan(self, int64_t steps, int64_t batch, int num_threads, bint reproducible):

@@ -294,6 +294,26 @@ class Network:
         """Set all of `grads` to zero; not to be called beside a call that adds into them."""
         self._network.zero_grad()
 
+    @property
+    def packed_nbytes(self) -> int:
+        """Bytes that packed copies of the weights take beside the parameters, for the kernels.
+
+        0 before the first call; more once `backward` has asked for copies of its own, and once it
+        has for a gradient of the input. Weights that change are packed anew, into the same memory,
+        by the next call: once for each version, whoever calls.
+
+        Examples
+        --------
+        >>> import cylstm
+        >>> lstm = cylstm.LSTM(64, 128)
+        >>> lstm.packed_nbytes
+        0
+        >>> y = lstm.stream().step([0.0] * 64)
+        >>> lstm.packed_nbytes == 4 * 4 * 128 * (64 + 128 + 1)  # W_ih, W_hh, b
+        True
+        """
+        return self._network.packed_nbytes
+
     def state_dict(self) -> dict[str, Float32]:
         """Copies of the parameters by name, in PyTorch's order."""
         with self._network.reading():

@@ -143,3 +143,24 @@ void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels
     packing context = {isa, w, l};
     cylstm_parallel_run(cylstm_plan_copy_threads(l->parameter_count, threads), pack_for_dx_body, &context);
 }
+
+static int64_t packed_bytes(const panels *p, const layout *l)
+{
+    return cylstm_panels_size(p, l->lanes) * (int64_t)sizeof(float);
+}
+
+packed_sizes cylstm_weights_packed_sizes(const weights *w, const layout *l)
+{
+    packed_sizes sizes = {0};
+    for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
+        const recurrent_weights *r = &w->layers[i];
+        const int64_t bias = l->gate_width * (int64_t)sizeof(float);
+        sizes.forward += packed_bytes(&r->input.forward, l) + packed_bytes(&r->recurrent.forward, l) + bias;
+        sizes.backward += packed_bytes(&r->recurrent.backward, l);
+        *(i < l->directions ? &sizes.for_dx : &sizes.backward) += packed_bytes(&r->input.backward, l);
+    }
+    if (l->config.output_size == 0) return sizes;
+    sizes.forward += packed_bytes(&w->head.forward, l) + l->head_width * (int64_t)sizeof(float);
+    sizes.backward += packed_bytes(&w->head.backward, l);
+    return sizes;
+}

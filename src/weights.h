@@ -32,4 +32,11 @@ void cylstm_weights_pack_backward(const weights *w, const layout *l, const kerne
 /* And that of the first layer's input weights, for the gradient of the input. */
 void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels *isa, int threads);
 
+/* Bytes that each of these three fills. */
+typedef struct packed_sizes {
+    int64_t forward, backward, for_dx;
+} packed_sizes;
+
+packed_sizes cylstm_weights_packed_sizes(const weights *w, const layout *l);
+
 #endif

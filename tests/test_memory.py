@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,109 @@ def resident() -> int:
 @pytest.mark.skipif(not STATM.exists(), reason="this system does not say how much a process has")
 def test_streaming_takes_less_than_60_megabytes_with_python_and_numpy():
     assert 20e6 < streaming_peak() < 60e6
+
+
+# --- packed copies of the weights ----------------------------------------------------------------
+
+BIDIRECTIONAL = {"num_layers": 2, "bidirectional": True}
+
+
+def make_model() -> cylstm.SequenceModel:
+    return cylstm.SequenceModel(
+        task="regression", input_size=7, hidden_size=33, output_size=5, seed=1, **BIDIRECTIONAL
+    )
+
+
+PACKED = {
+    "LSTM": (lambda: cylstm.LSTM(7, 33, seed=1, **BIDIRECTIONAL), 4),
+    "RNN": (lambda: cylstm.RNN(7, 33, seed=1, **BIDIRECTIONAL), 1),
+    "model": (make_model, 4),
+}
+
+
+def train_once(network: Any, x: np.ndarray, need_dx: bool) -> None:
+    core = network._network
+    y, _, tape = core.record(x, None, None, 0)
+    core.backward(tape, np.ones_like(y), None, None, need_dx)
+
+
+@pytest.mark.parametrize(("make", "gates"), PACKED.values(), ids=PACKED)
+def test_packed_copies_are_counted_when_they_are_made(make, gates):
+    network, x = make(), make_input(3, 2)
+    head = 5 * 66 if isinstance(network, cylstm.SequenceModel) else 0
+    recurrent, first, second = (4 * 2 * gates * 33 * width for width in (33, 7, 66))
+    forward = 2 * recurrent + first + second + 4 * head
+    assert network.packed_nbytes == 0
+    network(x)
+    of_forward = network.packed_nbytes
+    assert forward < of_forward  # which is padded, too
+    train_once(network, x, need_dx=False)
+    without_dx = network.packed_nbytes
+    assert without_dx - of_forward >= forward - first
+    train_once(network, x, need_dx=True)
+    assert network.packed_nbytes - without_dx >= first
+
+
+def test_copies_of_whole_vectors_take_what_the_weights_take():
+    lstm = cylstm.LSTM(64, 128, seed=1)
+    weights, biases = 4 * 4 * 128 * (64 + 128), 4 * 4 * 128
+    train_once(lstm, make_input(3, 2, 64), need_dx=True)
+    assert lstm.packed_nbytes == 2 * weights + biases
+
+
+def test_other_weights_are_packed_into_the_same_memory():
+    network, x = make_model(), make_input(3, 2)
+    network.load_state_dict(network.state_dict())
+    train_once(network, x, need_dx=True)
+    before = network.packed_nbytes
+    with traced():
+        allocated_before = allocated()
+        for _ in range(3):
+            network.load_state_dict(network.state_dict())
+            train_once(network, x, need_dx=True)
+        assert allocated() - allocated_before < 20_000
+    assert network.packed_nbytes == before
+
+
+def call_in_all_ways(network: Any, x: np.ndarray) -> None:
+    for _ in range(3):
+        network(x)
+        network(x, reproducible=True)
+        network(x[:2, :1])
+        train_once(network, x, need_dx=True)
+        train_once(network, x, need_dx=False)
+
+
+@pytest.mark.parametrize("make", [make for make, _ in PACKED.values()], ids=PACKED)
+def test_each_version_of_the_weights_is_packed_once(make):
+    network, x, optimizer = make(), make_input(5, 3), cylstm.SGD(0.1)
+    changes = [
+        lambda: network.load_state_dict(network.state_dict()),
+        lambda: optimizer.step(network),
+        network.editing().__enter__,  # a draft alone changes nothing
+    ]
+    for change, expected in zip([lambda: None, *changes], (3, 6, 9, 9), strict=True):
+        change()
+        call_in_all_ways(network, x)
+        assert network._network.packings == expected
+
+
+def test_editing_without_calls_packs_nothing():
+    network, x = make_model(), make_input(5, 3)
+    for _ in range(5):
+        network.load_state_dict(network.state_dict())
+    assert network._network.packings == 0
+    network(x)
+    assert network._network.packings == 1
+
+
+def test_threads_that_come_first_together_pack_once():
+    for _ in range(20):
+        network, x = make_model(), make_input(5, 3)
+        stream = cylstm.LSTM(7, 33, seed=1).stream()
+        at_once(8 * [lambda network=network, x=x: network(x)])
+        at_once([lambda stream=stream, x=x: stream.step(x[0, :1])])
+        assert network._network.packings == 1
 
 
 # --- tapes ---------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ typedef struct model {
     network net;
     float *parameters;
     char *forward_copies, *backward_copies;
+    int64_t forward_size, backward_size;
 } model;
 
 static inline void pack_model(model *m)
@@ -31,7 +32,7 @@ static inline void pack_model(model *m)
     cylstm_weights_pack_for_dx(&m->net.weights, &m->net.layout, m->net.kernels, 1);
 }
 
-static inline model new_model(cylstm_config config, const kernels *isa)
+static inline model new_unpacked_model(cylstm_config config, const kernels *isa)
 {
     model m;
     config.struct_size = sizeof config;
@@ -39,11 +40,19 @@ static inline model new_model(cylstm_config config, const kernels *isa)
     m.parameters = new_random(m.net.layout.parameter_count, 0.5f);
     arena forward = {NULL, 0}, backward = {NULL, 0};
     cylstm_weights_place(&m.net.weights, &m.net.layout, NULL, &forward, &backward);
-    forward = new_arena(forward.used);
-    backward = new_arena(backward.used);
+    m.forward_size = forward.used;
+    m.backward_size = backward.used;
+    forward = new_arena(m.forward_size);
+    backward = new_arena(m.backward_size);
     m.forward_copies = forward.base;
     m.backward_copies = backward.base;
     cylstm_weights_place(&m.net.weights, &m.net.layout, m.parameters, &forward, &backward);
+    return m;
+}
+
+static inline model new_model(cylstm_config config, const kernels *isa)
+{
+    model m = new_unpacked_model(config, isa);
     pack_model(&m);
     return m;
 }

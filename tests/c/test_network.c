@@ -24,6 +24,37 @@ static plan alone(int64_t chunk_rows)
     return (plan){.threads = 1, .strands = 1, .chunk_rows = chunk_rows};
 }
 
+/* ---- packed copies ---- */
+
+/* Bytes of whole floats from here on that are no longer as new_arena left them. */
+static int64_t written(const void *from, const char *end)
+{
+    const uint32_t *values = from;
+    int64_t count = 0;
+    for (int64_t i = 0; i < (end - (const char *)from) / 4; i++) count += values[i] != UINT32_MAX;
+    return count * 4;
+}
+
+/* What is said of the copies' sizes is what packing writes, kind by kind. */
+static void test_sizes_of_copies(const kernels *isa)
+{
+    for (int i = 0; i < 50; i++) {
+        model m = new_unpacked_model(draw_config(), isa);
+        const layout *l = &m.net.layout;
+        const weights *w = &m.net.weights;
+        const packed_sizes sizes = cylstm_weights_packed_sizes(w, l);
+        const char *forward_end = m.forward_copies + m.forward_size,
+                   *backward_end = m.backward_copies + m.backward_size;
+        cylstm_weights_pack_forward(w, l, isa, 1);
+        CHECK(written(w->layers[0].input.forward.data, forward_end) == sizes.forward, "copies for forward");
+        cylstm_weights_pack_backward(w, l, isa, 1);
+        CHECK(written(m.backward_copies, backward_end) == sizes.backward, "copies for backward");
+        cylstm_weights_pack_for_dx(w, l, isa, 1);
+        CHECK(written(m.backward_copies, backward_end) == sizes.backward + sizes.for_dx, "copies for dx");
+        free_model(&m);
+    }
+}
+
 /* ---- comparing results ---- */
 
 static int same_outputs(const model *m, const data *d, const results *a, const results *b)
@@ -413,6 +444,7 @@ int main(void)
     test_strands_change_no_bit(cylstm_kernels_best());
     for (int i = 0; i < count; i++) {
         test_segments_change_no_bit(isas[i]);
+        test_sizes_of_copies(isas[i]);
         test_division_changes_no_bit(isas[i]);
         test_padding_is_not_read_and_becomes_zero(isas[i]);
         test_streaming_gives_what_one_call_does(isas[i]);

@@ -14,6 +14,8 @@ _Float32: TypeAlias = NDArray[np.float32]
 _State: TypeAlias = tuple[_Float32, ...]
 _Lengths: TypeAlias = NDArray[np.int64] | None
 
+class Scratch: ...
+
 class Network:
     def __init__(
         self,
@@ -61,6 +63,7 @@ class Network:
         num_threads: int = 0,
         reproducible: bool = False,
         out: _Float32 | None = None,
+        scratch: Scratch | None = None,
     ) -> tuple[_Float32, _State]: ...
     def record(
         self,
@@ -70,6 +73,7 @@ class Network:
         key: int,
         checkpoint_every: int = 0,
         num_threads: int = 0,
+        scratch: Scratch | None = None,
     ) -> tuple[_Float32, _State, Tape]: ...
     def backward(
         self,
@@ -102,6 +106,7 @@ def loss(
     scores: _Float32,
     targets: NDArray[Any],
     mask: NDArray[np.bool_] | None = None,
+    scratch: Scratch | None = None,
 ) -> tuple[float, _Float32]: ...
 def global_norm(vector: _Float32) -> float: ...
 def sgd(

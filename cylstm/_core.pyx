@@ -133,6 +133,47 @@ cdef class Memory:
         return <char *> ((<uintptr_t> self.raw + alignment - 1) // alignment * alignment)
 
 
+cdef class Scratch:
+    """What a training step makes and the next one does not need, in memory that is kept and only grows.
+
+    An array in it holds until the next call that is given this scratch.
+    """
+
+    cdef Memory scores, dscores, row_losses
+
+    cdef Memory _at_least(self, Memory kept, int64_t size):
+        """Memory that is large enough; what arrays there are in a smaller one keep that for themselves."""
+        if kept is None or kept.size < size:
+            kept = Memory()
+            kept.reserve(size)
+        return kept
+
+    cdef cnp.ndarray scores_of(self, tuple shape):
+        self.scores = self._at_least(self.scores, _bytes(shape))
+        return _shaped(self.scores, shape)
+
+    cdef cnp.ndarray dscores_of(self, tuple shape):
+        self.dscores = self._at_least(self.dscores, _bytes(shape))
+        return _shaped(self.dscores, shape)
+
+    cdef double *row_losses_of(self, int64_t rows) except NULL:
+        self.row_losses = self._at_least(self.row_losses, rows * sizeof(double))
+        return <double *> self.row_losses.reserve(0)
+
+
+cdef int64_t _bytes(tuple shape) except -1:
+    cdef int64_t count = sizeof(float)
+    for extent in shape:
+        count = _capi.cylstm_product(count, extent)
+    return count
+
+
+cdef cnp.ndarray _shaped(Memory memory, tuple shape):
+    """A float32 array at the beginning of memory that is large enough."""
+    cdef int64_t count = _bytes(shape) // <int64_t> sizeof(float)
+    return _array(memory, <float *> memory.reserve(0), 1, count, count, True).reshape(shape)
+
+
 cdef cnp.ndarray _array(object owner, float *data, int64_t rows, int64_t columns, int64_t distance, bint writeable):
     """float32 (rows, columns), rows `distance` floats apart, in memory that `owner` keeps; (columns,) for one row.
 
@@ -509,12 +550,14 @@ cdef class Network:
             return None
         return self.forward(array, None, None)
 
-    cpdef forward(self, cnp.ndarray x, state, lengths, int num_threads=0, bint reproducible=False, out=None):
-        """Inference: x float32 (T, B, I) or int32 (T, B) -> y, state. See `Call`."""
+    cpdef forward(self, cnp.ndarray x, state, lengths, int num_threads=0, bint reproducible=False, out=None,
+                  Scratch scratch=None):
+        """Inference: x float32 (T, B, I) or int32 (T, B) -> y, state; y in `scratch` if given. See `Call`."""
         cdef Call call = Call(self, x, state, lengths, num_threads)
-        return call.run(None, reproducible, out)
+        return call.run(None, reproducible, out if scratch is None else scratch.scores_of(call.y_shape()))
 
-    def record(self, cnp.ndarray x, state, lengths, uint64_t key, int64_t checkpoint_every=0, int num_threads=0):
+    def record(self, cnp.ndarray x, state, lengths, uint64_t key, int64_t checkpoint_every=0, int num_threads=0,
+               Scratch scratch=None):
         """Like `forward`, for training: dropout drawn from `key` (0: none) -> y, state, tape.
 
         checkpoint_every: steps after which a state is kept to compute gates and cells again from; 0: all are kept.
@@ -522,7 +565,7 @@ cdef class Network:
         cdef Call call = Call(self, x, state, lengths, num_threads)
         cdef Tape tape = Tape.__new__(Tape)
         tape.place(call, self._dropout if key else 0.0, key, checkpoint_every)
-        y, state = call.run(tape, False, None)
+        y, state = call.run(tape, False, None if scratch is None else scratch.scores_of(call.y_shape()))
         return y, state, tape
 
     def backward(self, Tape tape, cnp.ndarray dy, dstate, cnp.ndarray grad_vector, bint need_dx, int num_threads=0):
@@ -609,6 +652,12 @@ cdef class Call:
             self.call.x = _view(x, self.steps, self.batch, l.config.input_size, "x")
         self.lengths_pointer = _lengths_pointer(self.lengths, self.steps, self.batch, &self.rows)
         self.call.plan = _capi.cylstm_plan(l, self.rows, self.batch, num_threads or _capi.cylstm_thread_budget())
+
+    cdef tuple y_shape(self):
+        cdef _capi.layout *l = &self.network.net.layout
+        width = l.config.output_size or l.width
+        shape = (self.steps, self.batch, width)
+        return shape[1:] if l.config.pooling else shape
 
     cdef tuple run(self, Tape tape, bint reproducible, out):
         cdef _capi.layout *l = &self.network.net.layout
@@ -868,7 +917,7 @@ LOSSES = {
 }
 
 
-def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
+def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None, Scratch scratch=None):
     """Mean loss over the rows that count, and its gradient by the scores.
 
     Parameters
@@ -878,6 +927,8 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
     targets : int64 (...) classes, or float32 (..., O)
     mask : bool (...), optional
         False where a row is padding.
+    scratch : Scratch, optional
+        Where the gradient is put.
 
     Returns
     -------
@@ -907,10 +958,9 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None):
         call.classes = <const int64_t *> cnp.PyArray_DATA(targets)
     else:
         call.values = FLOATS(targets)
-    cdef cnp.ndarray dscores = np.empty((<object> scores).shape, np.float32)
-    cdef cnp.ndarray row_losses = np.empty(call.rows, np.float64)
-    call.scores, call.dscores = FLOATS(scores), FLOATS(dscores)
-    call.row_losses = <double *> cnp.PyArray_DATA(row_losses)
+    scratch = Scratch() if scratch is None else scratch
+    cdef cnp.ndarray dscores = scratch.dscores_of((<object> scores).shape)
+    call.scores, call.dscores, call.row_losses = FLOATS(scores), FLOATS(dscores), scratch.row_losses_of(call.rows)
     if call.rows * call.outputs >= 50000:  # some 100 us of exponentials
         call.threads = _capi.cylstm_thread_budget()
     cdef double mean

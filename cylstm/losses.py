@@ -148,9 +148,11 @@ class Loss(NamedTuple):
         kind = "mse" if task == "regression" else "cross_entropy"
         return cls(task, "binary_cross_entropy" if binary else kind, output_std)
 
-    def __call__(self, scores: Float32, batch: Batch) -> tuple[float, Float32]:
+    def __call__(
+        self, scores: Float32, batch: Batch, scratch: _core.Scratch
+    ) -> tuple[float, Float32]:
         """Mean loss over the targets that count, and its gradient by the scores."""
-        return _core.loss(self.kind, scores, batch.targets, batch.mask)
+        return _core.loss(self.kind, scores, batch.targets, batch.mask, scratch)
 
     def score(self, loss: float, scores: Float32, batch: Batch) -> float:
         """Accuracy, mean squared error in the targets' own units, or bits per token."""

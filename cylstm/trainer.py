@@ -121,6 +121,7 @@ class Trainer:
         self.model, self.plan, self.optimizer, self.scales = model, plan, optimizer, scales
         self.training, self.validation = training, validation
         self.network = model._network
+        self.scratch = _core.Scratch()
         self.lengths = training.lengths
         optimizer.bind(self.network)
         _, output_std = scales.get("output_scale", (None, None))
@@ -274,9 +275,9 @@ class Trainer:
         key = self.plan.dropout_key(self.step)
         every = self.plan.checkpoint_every or 0
         scores, state, tape = self.network.record(
-            chunk.x, state, chunk.lengths, key, every, threads
+            chunk.x, state, chunk.lengths, key, every, threads, self.scratch
         )
-        loss, dscores = self.loss(scores, chunk)
+        loss, dscores = self.loss(scores, chunk, self.scratch)
         self._require_finite("loss", loss)
         self.network.zero_grad()
         self.network.backward(tape, dscores, None, None, False, threads)
@@ -298,6 +299,7 @@ class Trainer:
             batch_size=plan.batch_size,
             bptt_steps=plan.bptt_steps,
             num_threads=plan.num_threads,
+            scratch=self.scratch,
         )
         self._require_finite("validation loss", loss)
         return loss, score
@@ -327,14 +329,17 @@ def evaluate(
     batch_size: int,
     bptt_steps: int | None = None,
     num_threads: int = 0,
+    scratch: _core.Scratch | None = None,
 ) -> tuple[float, float]:
     """Mean loss and score over a dataset, without dropout."""
-    losses, scores = Mean(), Mean()
+    losses, scores, scratch = Mean(), Mean(), scratch or _core.Scratch()
     for indices in data.batches(dataset.lengths, batch_size):
         state = None
         for chunk in dataset.batch(indices).chunks(bptt_steps):
-            outputs, state = network.forward(chunk.x, state, chunk.lengths, num_threads)
-            value, _ = loss(outputs, chunk)
+            outputs, state = network.forward(
+                chunk.x, state, chunk.lengths, num_threads, scratch=scratch
+            )
+            value, _ = loss(outputs, chunk, scratch)
             losses.add(value, chunk.rows)
             scores.add(loss.score(value, outputs, chunk), chunk.rows)
     return losses.value, scores.value

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +17,8 @@ from test_threads import at_once
 
 import cylstm
 from benchmarks.footprint import streaming_peak
-from cylstm import _core
+from cylstm import _core, trainer
+from cylstm.trainer import Trainer, evaluate
 
 STATM = Path("/proc/self/statm")
 TERABYTE = 2**40
@@ -278,6 +279,121 @@ def test_a_tape_that_lives_on_after_its_finalisation_keeps_its_memory():
     gc.collect()
     layer.record(np.zeros_like(x))
     np.testing.assert_array_equal(kept[0].tape.layers[0][0].hidden, expected)
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """What a step of `fit` or of an evaluation took while it ran, beyond what there was before."""
+
+    rows: int
+    batch: int
+    peak: int
+
+
+def trace_steps(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Step]:
+    """Watch the steps that a method of training makes, whose first array argument is x."""
+    method, steps = getattr(owner, name), []
+
+    def watched(self, x, *arguments, **options):
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        outcome = method(self, x, *arguments, **options)
+        steps_in, batch = np.shape(getattr(x, "x", x))[:2]
+        peak = tracemalloc.get_traced_memory()[1] - before
+        steps.append(Step(steps_in * batch, batch, peak))
+        return outcome
+
+    monkeypatch.setattr(owner, name, watched)
+    return steps
+
+
+HIDDEN, OUTPUTS = 64, 50
+
+
+def make_trained(task: str, **options: Any) -> cylstm.SequenceModel:
+    inputs = {"input_size": 7} if task != "language" else {"vocab_size": 50, "embedding_size": 7}
+    return cylstm.SequenceModel(
+        task=task, hidden_size=HIDDEN, output_size=OUTPUTS, seed=0, **inputs, **options
+    )
+
+
+def make_sequences(task: str, pooled: bool) -> tuple[list, list | None]:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(10, 100, 48)
+    if task == "language":
+        return [rng.integers(0, 50, length) for length in lengths], None
+    x = [rng.standard_normal((length, 7), np.float32) for length in lengths]
+    shapes = [() if pooled else (length,) for length in lengths]
+    if task == "regression":
+        return x, [rng.standard_normal((*shape, OUTPUTS), np.float32) for shape in shapes]
+    return x, [rng.integers(0, OUTPUTS, shape) for shape in shapes]
+
+
+TRAINED = {
+    "a class for each step": ("classification", {}, None),
+    "numbers for a sequence": ("regression", {"pooling": "mean"}, None),
+    "numbers for each step": ("regression", {"num_layers": 2, "dropout": 0.5}, None),
+    "both directions": ("classification", {"bidirectional": True, "pooling": "max"}, None),
+    "chunks": ("regression", {"num_layers": 2}, 25),
+    "text": ("language", {"num_layers": 2}, None),
+    "text in chunks": ("language", {}, 25),
+}
+
+
+@pytest.mark.parametrize(("task", "options", "bptt_steps"), TRAINED.values(), ids=TRAINED)
+def test_epochs_allocate_nothing_after_the_largest_batch(monkeypatch, task, options, bptt_steps):
+    model = make_trained(task, **options)
+    x, y = make_sequences(task, pooled="pooling" in options)
+    steps = trace_steps(monkeypatch, Trainer, "_step")
+    with traced():
+        model.fit(x, y, epochs=3, batch_size=12, bptt_steps=bptt_steps, progress=False, seed=0)
+    largest = max(range(len(steps)), key=lambda i: steps[i].rows)
+    assert largest < len(steps) // 2
+    stacks = options.get("num_layers", 1) * (2 if "bidirectional" in options else 1)
+    for step in steps[len(steps) // 2 :]:
+        states = 4 * stacks * step.batch * HIDDEN * 4  # h, c and their gradients
+        labels = 9 * step.rows  # those that count, and which
+        assert step.peak < states + labels + 8_000
+        assert steps[0].peak > 100 * step.rows  # had it not, the bound would say nothing
+
+
+def test_evaluating_allocates_nothing_after_the_largest_batch(monkeypatch):
+    model, (x, y) = make_trained("classification"), make_sequences("classification", False)
+    calls = []
+
+    def watched(network, dataset, loss, *, scratch, **options):
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        outcome = evaluate(network, dataset, loss, scratch=scratch, **options)
+        calls.append(tracemalloc.get_traced_memory()[1] - before)
+        return outcome
+
+    monkeypatch.setattr(trainer, "evaluate", watched)
+    with traced():
+        model.fit(x, y, validation=0.25, epochs=4, batch_size=12, progress=False, seed=0)
+    scores = 4 * OUTPUTS * 12 * max(map(len, x))  # of the largest batch
+    assert max(calls[1:]) < scores // 2  # its inputs and labels, put side by side
+
+
+def test_steps_by_hand_allocate_what_they_return_and_no_more():
+    layer, adam = cylstm.LSTM(7, HIDDEN, 2, seed=1), cylstm.Adam(1e-3)
+    inputs = [make_input(steps, 5) for steps in (80, 20, 50)]
+
+    def step(x: np.ndarray) -> int:
+        y, state, tape = layer.record(x)
+        dx, dstate = layer.backward(tape, y)
+        adam.step(layer, clip_norm=1.0)
+        layer.zero_grad()
+        return sum(array.nbytes for array in (y, *state, dx, *dstate))
+
+    for x in 2 * inputs:
+        step(x)
+    for x in 2 * inputs:
+        with traced():
+            returned = step(x)
+            assert tracemalloc.get_traced_memory()[1] < returned + 20_000
 
 
 # --- nothing grows -------------------------------------------------------------------------------

@@ -248,9 +248,9 @@ def test_truncated_backpropagation_is_that_of_the_loop_by_hand():
 def test_a_text_is_read_in_streams_with_the_state_carried(monkeypatch):
     calls = []
 
-    def record(self, scores, batch):
+    def record(self, scores, batch, scratch):
         calls.append((batch.x.copy(), batch.targets.copy()))
-        return _core.loss(self.kind, scores, batch.targets, batch.mask)
+        return _core.loss(self.kind, scores, batch.targets, batch.mask, scratch)
 
     monkeypatch.setattr(Loss, "__call__", record)
     text = np.arange(46) % 5
@@ -631,7 +631,7 @@ def test_a_loss_that_becomes_nan_stops_with_the_best_weights(monkeypatch, losses
 
     def step(trainer, chunk, state):
         if trainer.step == at - 1:
-            trainer.loss = lambda scores, batch: (math.nan, np.zeros_like(scores))
+            trainer.loss = lambda scores, *_: (math.nan, np.zeros_like(scores))
         return ours(trainer, chunk, state)
 
     monkeypatch.setattr(Trainer, "_step", step)

@@ -942,7 +942,10 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None, Scratch s
     call.kind, call.kernels, call.threads = LOSSES[kind], _kernels, 1
     call.outputs, call.rows = scores.shape[scores.ndim - 1], int(np.prod(rows_shape))
     classes = kind == "cross_entropy"
-    targets = np.array(targets, np.int64 if classes else np.float32, order="C")  # what is checked is what is used
+    if classes:
+        targets = np.array(targets, np.int64, order="C")  # what is checked is what is used
+    else:
+        targets = np.ascontiguousarray(targets, np.float32)
     if (<object> targets).shape != (rows_shape if classes else (<object> scores).shape):
         raise ValueError(f"targets: shape {(<object> targets).shape} does not go with scores of "
                          f"{(<object> scores).shape}")

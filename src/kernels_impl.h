@@ -21,9 +21,8 @@ typedef struct operand {
     int64_t k_count;
 } operand;
 
-/* With by_panels, all rows of a are the same and those of sums belong to panels that follow each other. */
-ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors, const int by_panels,
-                                   const operand *operands, int operand_count)
+ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors, const operand *operands,
+                                   int operand_count)
 {
     vec acc[TILE_ROWS][PANEL];
     for (int r = 0; r < rows; r++) {
@@ -31,13 +30,12 @@ ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors,
     }
     for (int o = 0; o < operand_count; o++) {
         const float *panel = operands[o].panel, *a = operands[o].a;
-        const int64_t a_row = by_panels ? 0 : operands[o].a_row, a_k = operands[o].a_k;
-        const int64_t next_panel = by_panels ? operands[o].k_count * PANEL * LANES : 0;
+        const int64_t a_row = operands[o].a_row, a_k = operands[o].a_k;
         for (int64_t k = 0; k < operands[o].k_count; k++) {
             for (int r = 0; r < rows; r++) {
                 const vec broadcast = vec_set1(a[r * a_row + k * a_k]);
                 for (int v = 0; v < vectors; v++)
-                    acc[r][v] = vec_fma(broadcast, vec_load(panel + r * next_panel + v * LANES), acc[r][v]);
+                    acc[r][v] = vec_fma(broadcast, vec_load(panel + v * LANES), acc[r][v]);
             }
             panel += PANEL * LANES;
         }
@@ -52,7 +50,7 @@ ALWAYS_INLINE void add_products_to_vectors(tile sums, int64_t rows, const int ve
                                            int operand_count)
 {
 #define ROWS(n) \
-    case n: add_products_to(sums, n, vectors, 0, operands, operand_count); break
+    case n: add_products_to(sums, n, vectors, operands, operand_count); break
     switch (rows) {
         ROWS(1);
 #if TILE_ROWS >= 2
@@ -82,12 +80,6 @@ static void add_products(tile sums, int64_t rows, int vectors, const operand *op
     case 3: add_products_to_vectors(sums, rows, 3, operands, operand_count); break;
     default: add_products_to_vectors(sums, rows, PANEL, operands, operand_count); break;
     }
-}
-
-/* The same for one row of a and the panel that follows too: while one chain of products waits for its sum, another goes on. */
-static void add_products_of_two_panels(tile sums, const operand *operands, int operand_count)
-{
-    add_products_to(sums, 2, PANEL, 1, operands, operand_count);
 }
 
 ALWAYS_INLINE const float *panel_data(const panels *p, int64_t panel)
@@ -193,70 +185,28 @@ static void pack_tiles(range which, int64_t rows, int64_t k_count, const float *
     }
 }
 
-/* A tile of a step: some rows of a panel, or the only row of two panels. */
-typedef struct step_tile {
-    int64_t row, panel, lines; /* lines of sums */
-    int two_panels;
-    int64_t panels_done;
-} step_tile;
-
-ALWAYS_INLINE int64_t line_row(const step_tile *t, int64_t line)
-{
-    return t->two_panels ? t->row : t->row + line;
-}
-
-ALWAYS_INLINE int64_t line_panel(const step_tile *t, int64_t line)
-{
-    return t->two_panels ? t->panel + line : t->panel;
-}
-
-/* The tile after *t, all zeros before the first; 0 after the last. */
-ALWAYS_INLINE int next_step_tile(const step_args *s, step_tile *t)
-{
-    const int64_t panels_left = s->panels.end - s->panels.begin - t->panels_done;
-    const int64_t done = t->panels_done;
-    if (t->lines > 0 && !t->two_panels) {
-        const int64_t row = t->row + t->lines, lines = tile_rows(s->rows, row);
-        t->row = row;
-        t->lines = lines;
-        if (lines > 0) return 1;
-    }
-    if (panels_left <= 0 || s->rows.begin >= s->rows.end) return 0;
-    t->row = s->rows.begin;
-    t->two_panels = TILE_ROWS > 1 && panels_left > 1 && s->rows.end - s->rows.begin == 1;
-    t->lines = t->two_panels ? 2 : tile_rows(s->rows, t->row);
-    t->panels_done = done + 1 + t->two_panels;
-    t->panel = s->descending ? s->panels.end - t->panels_done : s->panels.begin + done;
-    return 1;
-}
-
 /* sums = W_ih x + b + W_hh h_{t-1} */
-static void gate_pre_activations(tile sums, const step_args *s, const step_tile *t)
+static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int64_t count, int64_t panel)
 {
     const int projected = s->input_weights == NULL;
-    for (int64_t line = 0; line < t->lines; line++) {
+    for (int64_t r = 0; r < count; r++) {
         for (int64_t v = 0; v < PANEL; v++) {
-            const int64_t column = panel_column(s->weights, line_panel(t, line), v);
+            const int64_t column = panel_column(s->weights, panel, v);
             vec start = s->bias == NULL ? vec_set1(0.0f) : vec_load(s->bias + column);
             if (projected) {
-                const vec input = vec_load(s->gates + line_row(t, line) * s->gates_row + column);
+                const vec input = vec_load(s->gates + (row + r) * s->gates_row + column);
                 start = s->bias == NULL ? input : vec_add(input, start);
             }
-            vec_store(sums[line] + v * LANES, start);
+            vec_store(sums[r] + v * LANES, start);
         }
     }
     operand factors[2], *next = factors;
     if (!projected) {
-        *next++ = (operand){s->x + t->row * s->x_row, s->x_row, 1, panel_data(s->input_weights, t->panel),
+        *next++ = (operand){s->x + row * s->x_row, s->x_row, 1, panel_data(s->input_weights, panel),
                             s->input_weights->k};
     }
-    *next++ = (operand){s->h_previous + t->row * s->units, s->units, 1, panel_data(s->weights, t->panel),
-                        s->weights->k};
-    if (t->two_panels) {
-        add_products_of_two_panels(sums, factors, (int)(next - factors));
-    } else {
-        add_products(sums, t->lines, PANEL, factors, (int)(next - factors));
-    }
+    *next++ = (operand){s->h_previous + row * s->units, s->units, 1, panel_data(s->weights, panel), s->weights->k};
+    add_products(sums, count, PANEL, factors, (int)(next - factors));
 }
 
 ALWAYS_INLINE void store_hidden(const step_args *s, int64_t row, int64_t unit, vec h)
@@ -289,9 +239,9 @@ ALWAYS_INLINE void lstm_unit(const step_args *s, int64_t row, int64_t unit, cons
 static void lstm_step(const step_args *s)
 {
     tile sums;
-    for (step_tile t = {0}; next_step_tile(s, &t);) {
-        gate_pre_activations(sums, s, &t);
-        for (int64_t i = 0; i < t.lines; i++) lstm_unit(s, line_row(&t, i), line_panel(&t, i) * LANES, sums[i]);
+    FOR_EACH_TILE(s, s->descending) {
+        gate_pre_activations(sums, s, row, count, panel);
+        for (int64_t r = 0; r < count; r++) lstm_unit(s, row + r, panel * LANES, sums[r]);
     }
 }
 
@@ -299,16 +249,15 @@ static void lstm_step(const step_args *s)
 ALWAYS_INLINE void rnn_step(const step_args *s, const int relu)
 {
     tile sums;
-    for (step_tile t = {0}; next_step_tile(s, &t);) {
-        gate_pre_activations(sums, s, &t);
-        for (int64_t i = 0; i < t.lines; i++) {
-            const int64_t row = line_row(&t, i);
+    FOR_EACH_TILE(s, s->descending) {
+        gate_pre_activations(sums, s, row, count, panel);
+        for (int64_t r = 0; r < count; r++) {
             for (int64_t v = 0; v < PANEL; v++) {
-                const int64_t unit = panel_column(s->weights, line_panel(&t, i), v);
-                const vec sum = vec_load(sums[i] + v * LANES);
+                const int64_t unit = panel_column(s->weights, panel, v);
+                const vec sum = vec_load(sums[r] + v * LANES);
                 const vec h = relu ? vec_max(vec_set1(0.0f), sum) : vec_tanh(sum);
-                store_hidden(s, row, unit, h);
-                if (s->recording) vec_store(s->gates + row * s->gates_row + unit, h);
+                store_hidden(s, row + r, unit, h);
+                if (s->recording) vec_store(s->gates + (row + r) * s->gates_row + unit, h);
             }
         }
     }

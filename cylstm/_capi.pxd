@@ -147,6 +147,7 @@ cdef extern from "network.h" nogil:
         float *final[2]
         view y
         float *carried
+        bint descending
     ctypedef struct backward_call:
         const network *network
         compute compute

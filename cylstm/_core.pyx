@@ -284,10 +284,16 @@ cdef cnp.ndarray _new(int ndim, int64_t first, int64_t second, int64_t third):
     return cnp.PyArray_EMPTY(ndim, shape + 3 - ndim, cnp.NPY_FLOAT32, 0)
 
 
-cdef tuple _new_states(const _capi.layout *l, int64_t batch):
-    """(h,) or (h, c), each (L*D, B, H)."""
+cdef tuple _new_states(const _capi.layout *l, int64_t batch, float **pointers):
+    """(h,) or (h, c), each (L*D, B, H), and where they are."""
     cdef int64_t stacks = l.config.num_layers * l.directions
-    return tuple([_new(3, stacks, batch, l.config.hidden_size) for _ in range(l.states)])
+    cdef cnp.ndarray h = _new(3, stacks, batch, l.config.hidden_size), c
+    pointers[0], pointers[1] = FLOATS(h), NULL
+    if l.states == 1:
+        return (h,)
+    c = _new(3, stacks, batch, l.config.hidden_size)
+    pointers[1] = FLOATS(c)
+    return (h, c)
 
 
 cdef view _view(cnp.ndarray array, int64_t steps, int64_t batch, int64_t width, str name) except *:
@@ -381,6 +387,7 @@ cdef class Network:
     cdef list _idle  # Memory of calls that have ended
     cdef Memory _idle_tape  # of the last tape that is gone
     cdef float _dropout
+    cdef bint _descending  # of the last call
 
     def __cinit__(self, cell, *, int64_t input_size, int64_t hidden_size, int64_t num_layers, bint bias,
                   bint bidirectional, float dropout, int64_t vocab_size, int64_t output_size, pooling):
@@ -553,7 +560,7 @@ cdef class Network:
     cpdef forward(self, cnp.ndarray x, state, lengths, int num_threads=0, bint reproducible=False, out=None,
                   Scratch scratch=None):
         """Inference: x float32 (T, B, I) or int32 (T, B) -> y, state; y in `scratch` if given. See `Call`."""
-        cdef Call call = Call(self, x, state, lengths, num_threads)
+        cdef Call call = (<Call> Call.__new__(Call)).prepare(self, x, state, lengths, num_threads)
         return call.run(None, reproducible, out if scratch is None else scratch.scores_of(call.y_shape()))
 
     def record(self, cnp.ndarray x, state, lengths, uint64_t key, int64_t checkpoint_every=0, int num_threads=0,
@@ -562,7 +569,7 @@ cdef class Network:
 
         checkpoint_every: steps after which a state is kept to compute gates and cells again from; 0: all are kept.
         """
-        cdef Call call = Call(self, x, state, lengths, num_threads)
+        cdef Call call = (<Call> Call.__new__(Call)).prepare(self, x, state, lengths, num_threads)
         cdef Tape tape = Tape.__new__(Tape)
         tape.place(call, self._dropout if key else 0.0, key, checkpoint_every)
         y, state = call.run(tape, False, None if scratch is None else scratch.scores_of(call.y_shape()))
@@ -585,8 +592,7 @@ cdef class Network:
         call.dparameters = FLOATS(grad_vector)
         call.dy = _view(dy, 0 if l.config.pooling else steps, batch, l.config.output_size or l.width, "dy")
         _state_pointers(dstate, call.dfinal, l, batch, "dstate")
-        dinitial = _new_states(l, batch)
-        _state_pointers(dinitial, <const float **> call.dinitial, l, batch, "dstate")
+        dinitial = _new_states(l, batch, call.dinitial)
         dx = None
         if need_dx and l.config.vocab_size == 0:
             dx = _new(3, steps, batch, l.config.input_size)
@@ -619,6 +625,8 @@ cdef class Network:
         return Stream(self, batch_size)
 
 
+@cython.no_gc  # none is ever part of a cycle
+@cython.freelist(8)
 cdef class Call:
     """One forward call: its arguments checked, its results made, its memory placed.
 
@@ -632,12 +640,13 @@ cdef class Call:
     cdef _capi.forward_call call
     cdef const int64_t *lengths_pointer
 
-    def __cinit__(self, Network network, cnp.ndarray x, state, lengths, int num_threads):
+    cdef Call prepare(self, Network network, cnp.ndarray x, state, lengths, int num_threads):
         cdef _capi.layout *l = &network.net.layout
         self.network, self.x, self.state = network, x, state
         self.lengths = None if lengths is None else np.array(lengths)  # what is checked is what is used
         memset(&self.call, 0, sizeof(self.call))
         self.call.network, self.call.compute.kernels = &network.net, network.net.kernels
+        self.call.descending = network._descending = not network._descending
         tokens = l.config.vocab_size > 0
         if x.ndim != (2 if tokens else 3) or x.shape[0] < 1 or x.shape[1] < 1:
             raise ValueError(f"x: {'(T, B) tokens' if tokens else '(T, B, I)'} expected, not {(<object> x).shape}")
@@ -652,6 +661,7 @@ cdef class Call:
             self.call.x = _view(x, self.steps, self.batch, l.config.input_size, "x")
         self.lengths_pointer = _lengths_pointer(self.lengths, self.steps, self.batch, &self.rows)
         self.call.plan = _capi.cylstm_plan(l, self.rows, self.batch, num_threads or _capi.cylstm_thread_budget())
+        return self
 
     cdef tuple y_shape(self):
         cdef _capi.layout *l = &self.network.net.layout
@@ -663,11 +673,10 @@ cdef class Call:
         cdef _capi.layout *l = &self.network.net.layout
         cdef int64_t width = l.config.output_size or l.width
         cdef int64_t y_steps = 0 if l.config.pooling else self.steps
-        final = _new_states(l, self.batch)
+        final = _new_states(l, self.batch, self.call.final)
         y = _new(3 if y_steps else 2, y_steps, self.batch, width) if out is None else out
         self.call.y = _view(y, y_steps, self.batch, width, "out")
         _state_pointers(self.state, self.call.initial, l, self.batch, "state")
-        _state_pointers(final, <const float **> self.call.final, l, self.batch, "state")
         cdef Memory memory = self.network._idle.pop() if self.network._idle else Memory()
         cdef _capi.sequences sequences
         cdef arena place = arena(NULL, 0)
@@ -804,11 +813,10 @@ cdef class Stream:
         memset(&self.call, 0, sizeof(self.call))
         self.call.network, self.call.compute.kernels = &network.net, network.net.kernels
         self.call.sequences = &self.sequences
-        self._state = _new_states(l, batch_size)
+        self._state = _new_states(l, batch_size, self.call.final)
         for part in self._state:
             part.fill(0.0)
         _state_pointers(self._state, self.call.initial, l, batch_size, "state")
-        _state_pointers(self._state, <const float **> self.call.final, l, batch_size, "state")
         if l.config.pooling in (_capi.CYLSTM_POOL_MEAN, _capi.CYLSTM_POOL_MAX):
             self._carried = np.zeros((batch_size, l.width + 1), np.float32)
             self.call.carried = FLOATS(self._carried)
@@ -882,6 +890,7 @@ cdef class Stream:
             self.network._pack()
             with nogil:
                 _capi.cylstm_network_forward(&self.call)
+            self.call.descending = not self.call.descending
         finally:
             self.network.guard.leave(False)
         return 0

@@ -154,8 +154,10 @@ typedef struct rows { /* packed rows, so many floats apart */
 /* Whether packed rows and the caller's rows are the same memory: returns the distance between rows, or 0. */
 static int64_t row_distance(const sequences *s, int64_t step, int64_t row)
 {
+    if (!cylstm_sequences_are_full(s)) return 0;
+    if (s->longest == 1) return row;
     if (s->batch == 1) return step;
-    return cylstm_sequences_are_full(s) && (s->longest == 1 || step == s->batch * row) ? row : 0;
+    return step == s->batch * row ? row : 0;
 }
 
 /* The caller's rows, gathered in packed order. */
@@ -303,32 +305,18 @@ static void set_segments(recurrent_pass *p, const tape *t, int64_t stack)
     p->states = t->states + stack * t->segments.count * l->states * p->sequences->batch * l->units;
 }
 
-static recurrent_pass forward_pass(const forward_call *f, int64_t layer, int direction, int64_t strand, rows input)
+/* Where a walk puts its gates and cells: on the tape, or in working memory of its strand. */
+static void set_gates(recurrent_pass *p, const forward_call *f, int64_t stack, int64_t strand)
 {
-    const layout *l = &f->network->layout;
-    const int64_t stack = layer * l->directions + direction;
-    const rows output = layer_output(f, layer);
-    recurrent_pass p = {
-        .layout = l,
-        .weights = &f->network->weights.layers[stack],
-        .sequences = f->sequences,
-        .plan = &f->plan,
-        .compute = &f->compute,
-        .reverse = direction,
-        .input = input.data,
-        .input_row = input.row,
-        .output = output.data + direction * l->recurrent_width,
-        .output_row = output.row,
-    };
+    const layout *l = p->layout;
     if (keeps_gates(f->tape)) {
-        p.gates = f->tape->gates + stack * f->sequences->rows * l->gate_width;
-        if (f->tape->cell != NULL) p.cell = f->tape->cell + stack * f->sequences->rows * l->units;
-    } else {
-        p.gates = f->gates + strand * chunk_gates(f, f->sequences->steps, f->sequences->batch);
-        set_segments(&p, f->tape, stack);
+        p->gates = f->tape->gates + stack * f->sequences->rows * l->gate_width;
+        if (f->tape->cell != NULL) p->cell = f->tape->cell + stack * f->sequences->rows * l->units;
+        return;
     }
-    for (int i = 0; i < l->states; i++) p.initial[i] = state_of((float *)f->initial[i], l, stack, f->sequences->batch);
-    return p;
+    p->gates = f->gates;
+    if (strand > 0) p->gates += strand * chunk_gates(f, f->sequences->steps, f->sequences->batch);
+    set_segments(p, f->tape, stack);
 }
 
 /* One layer in one direction, as one of the strands that may run at once. */
@@ -337,11 +325,26 @@ static recurrent_forward forward_walk(const forward_call *f, int64_t layer, int 
     const layout *l = &f->network->layout;
     const int64_t stack = layer * l->directions + direction, batch = f->sequences->batch;
     const int64_t own = stack * batch * l->units;
-    recurrent_forward r = {.pass = forward_pass(f, layer, direction, strand, input),
+    const rows output = layer_output(f, layer);
+    recurrent_forward r = {.pass = {.layout = l,
+                                    .weights = &f->network->weights.layers[stack],
+                                    .sequences = f->sequences,
+                                    .plan = &f->plan,
+                                    .compute = &f->compute,
+                                    .reverse = direction,
+                                    .input = input.data,
+                                    .input_row = input.row,
+                                    .output = output.data + direction * l->recurrent_width,
+                                    .output_row = output.row},
                            .recording = keeps_gates(f->tape),
+                           .descending = f->descending,
                            .h = {f->h[0] + own, f->h[1] + own},
                            .c = f->c + own};
-    for (int i = 0; i < l->states; i++) r.final[i] = state_of(f->final[i], l, stack, batch);
+    set_gates(&r.pass, f, stack, strand);
+    for (int i = 0; i < l->states; i++) {
+        r.pass.initial[i] = state_of((float *)f->initial[i], l, stack, batch);
+        r.final[i] = state_of(f->final[i], l, stack, batch);
+    }
     return r;
 }
 

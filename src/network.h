@@ -57,14 +57,15 @@ typedef struct forward_call {
     float *final[CYLSTM_MAX_STATES];         /* the same; may be the same arrays */
     view y;       /* (T, B, D * H), or (T, B, O) with a head, or (B, O) pooled */
     float *carried; /* pooling over several calls: (B, D * H + 1); NULL: one call is all */
+    int descending; /* calls of one step do well to take turns with it: what the last one left in the cache comes first */
     /* working memory */
     float *packed_input; /* (rows, I) */
-    float *hidden[2];    /* (rows, D * H) each: this layer's and the one below's */
-    float *dropped;      /* (rows, D * H): a layer's input after dropout */
-    float *gates;        /* a chunk's pre-activations, for each of the plan's strands */
-    float *h[2], *c;     /* (L * D, B, units) */
-    float *pooled;       /* (B, D * H) by rank */
-    float *scores;       /* (rows or B, head_width) */
+    float *hidden[2]; /* (rows, D * H) each: this layer's and the one below's */
+    float *dropped; /* (rows, D * H): a layer's input after dropout */
+    float *gates; /* a chunk's pre-activations, for each of the plan's strands */
+    float *h[2], *c; /* (L * D, B, units) */
+    float *pooled; /* (B, D * H) by rank */
+    float *scores; /* (rows or B, head_width) */
 } forward_call;
 
 typedef struct backward_call {
@@ -74,18 +75,18 @@ typedef struct backward_call {
     const tape *tape;
     view dy;
     const float *dfinal[CYLSTM_MAX_STATES]; /* NULL: zeros */
-    float *dinitial[CYLSTM_MAX_STATES];     /* NULL: not wanted */
-    view dx;            /* data NULL: not wanted */
+    float *dinitial[CYLSTM_MAX_STATES]; /* NULL: not wanted */
+    view dx; /* data NULL: not wanted */
     float *dparameters; /* the flat gradient vector, added to */
     /* working memory */
-    float *dscores;    /* (rows or B, head_width) */
-    float *dpooled;    /* (B, D * H) */
+    float *dscores; /* (rows or B, head_width) */
+    float *dpooled; /* (B, D * H) */
     float *dhidden[2]; /* (rows, D * H) each */
-    float *dropped;    /* (rows, D * H) */
-    float *dinput;     /* (rows, I) */
+    float *dropped; /* (rows, D * H) */
+    float *dinput; /* (rows, I) */
     float *dgates, *h_before, *scratch; /* of a chunk */
-    float *dh, *dc, *c_initial;         /* (B, units) */
-    float *gates, *cell, *h[2], *c;     /* of a segment; (B, units) */
+    float *dh, *dc, *c_initial; /* (B, units) */
+    float *gates, *cell, *h[2], *c; /* of a segment; (B, units) */
 } backward_call;
 
 /* Chooses the layout for these kernels; weights are placed and packed by the caller (weights.h). */

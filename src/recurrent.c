@@ -74,13 +74,14 @@ static void end_step(worker *w, const recurrent_pass *p)
 static void load_state(const recurrent_pass *p, range ranks, range units, const float *state, float *rows)
 {
     const int64_t hidden = p->layout->config.hidden_size, width = p->layout->units;
-    const range real = clip(units, 0, hidden);
+    const range real = state == NULL ? (range){0, 0} : clip(units, 0, hidden);
     for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
         float *to = rows + rank * width;
-        for (int64_t u = units.begin; u < units.end; u++) to[u] = 0.0f;
-        if (state == NULL || real.begin == real.end) continue;
-        memcpy(to + real.begin, state + p->sequences->order[rank] * hidden + real.begin,
-               (size_t)(real.end - real.begin) * sizeof(float));
+        if (real.begin < real.end) {
+            memcpy(to + real.begin, state + p->sequences->order[rank] * hidden + real.begin,
+                   (size_t)(real.end - real.begin) * sizeof(float));
+        }
+        for (int64_t u = real.begin < real.end ? real.end : units.begin; u < units.end; u++) to[u] = 0.0f;
     }
 }
 
@@ -225,7 +226,7 @@ static void walk_chunk(worker *w, const recurrent_forward *f, share *s, projecti
         const range units = share_units(s, weights, p->layout->units);
         float *h_next = f->h[1 - parity];
         step(f, s, how, t, gates + (p->sequences->offsets[t] - p->sequences->offsets[c->begin]) * p->layout->gate_width,
-             f->h[parity], h_next, parity);
+             f->h[parity], h_next, parity ^ f->descending);
         leave(f, clip(s->rows, next, active), units, h_next);
         enter(f, clip(s->rows, active, next), units, h_next);
         end_step(w, p);

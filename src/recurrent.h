@@ -43,6 +43,7 @@ typedef struct recurrent_pass {
 typedef struct recurrent_forward {
     recurrent_pass pass;
     int recording;
+    int descending; /* the first step goes through the weights from their end; it takes turns from there on */
     float *final[CYLSTM_MAX_STATES]; /* h_n, c_n; NULL: not wanted */
     float *h[2], *c;                 /* (B, units) each: h of this step and the one before, c */
 } recurrent_forward;

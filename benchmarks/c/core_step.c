@@ -72,6 +72,7 @@ void core_run(void *made, const float *x, int64_t steps, float *y)
         s->call.x = (view){.data = (float *)x + t * c->input_size, .row = c->input_size};
         s->call.y = (view){.data = y + t * c->hidden_size, .row = c->hidden_size};
         cylstm_network_forward(&s->call);
+        s->call.descending ^= 1;
     }
 }
 

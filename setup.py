@@ -35,6 +35,7 @@ CORE = [
     "layout",
     "linear",
     "loss",
+    "memory",
     "network",
     "optim",
     "parallel",

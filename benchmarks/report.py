@@ -12,6 +12,8 @@ from benchmarks.grid import Row
 from benchmarks.load import BUSY, LoadRow
 from benchmarks.peers import OURS
 from benchmarks.step import CORE, EIGEN, PYTHON, StepRow
+from benchmarks.thresholds import Choice, Point
+from cylstm import _core
 
 LEGEND = """\
 Times are medians in µs per step, * the best peer; ratio: the best peer's time over cylstm's;
@@ -129,6 +131,35 @@ def demo_lines(speeds: Mapping[str, float], notes: Mapping[str, str]) -> str:
         ratio = f"{speeds[OURS] / speed:.2f}" if OURS in speeds else "-"
         lines.append(f"{name:34}{speed:>14,.0f}{ratio:>8}")
     return "\n".join(lines + complaints(notes))
+
+
+def plan_header() -> str:
+    """Names of the columns of `plan_lines`."""
+    return (
+        "\nWhat the plan's choices bring: time without over time with, by size in the unit of the "
+        "threshold;\nafter a pause: of single calls, when threads are asleep.\n"
+        f"{'threshold':20}{'what is done above it':34}{'size':>14}{'gain':>8}{'after a pause':>16}"
+    )
+
+
+def plan_lines(choice: Choice, points: list[Point]) -> str:
+    """The gains of one choice, the threshold's own place among the sizes marked."""
+    now = _core.thresholds()[choice.threshold]
+    lines = [f"{choice.threshold:20}{choice.question:34}{f'now {now:,}':>14}"]
+    for point in points:
+        paused = "" if point.gain_after_pause is None else f"{point.gain_after_pause:.2f}"
+        lines.append(f"{'':54}{point.size:>14,.0f}{point.gain:>8.2f}{paused:>16}")
+    return "\n".join(lines)
+
+
+def plan_as_dict(choice: Choice, points: list[Point]) -> dict[str, Any]:
+    """One choice for JSON."""
+    return {
+        "threshold": choice.threshold,
+        "question": choice.question,
+        "now": _core.thresholds()[choice.threshold],
+        "points": [asdict(point) for point in points],
+    }
 
 
 def footprint_lines(footprints: Mapping[str, Footprint]) -> str:

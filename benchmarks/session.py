@@ -19,6 +19,7 @@ from benchmarks.peers import OURS, find_peers
 from benchmarks.peers.base import Peer
 from benchmarks.results import Results
 from benchmarks.step import StepRow, measure_steps
+from benchmarks.thresholds import CHOICES, measure_choice
 
 WORKS = {"inference": [INFERENCE], "training": [TRAINING, TRAINING_DX]}
 
@@ -55,6 +56,8 @@ def run(
         good &= run_step(rounds, results)
     if "load" in parts:
         run_load(cells, threads, rounds, results)
+    if "plan" in parts:
+        run_plan(threads, rounds, results)
     if "footprint" in parts:
         run_footprint(rounds, results)
     return good
@@ -125,6 +128,17 @@ def run_load(cells: list[Cell], threads: int, rounds: int, results: Results) -> 
             rows.append(measure_load(cell, rounds))
             results.put("load", {"rows": [report.load_as_dict(row) for row in rows]})
             print(report.load_line(rows[-1]), flush=True)
+
+
+def run_plan(threads: int, rounds: int, results: Results) -> None:
+    """Measure what the plan's choices bring on either side of its thresholds; print a table."""
+    print(report.plan_header(), flush=True)
+    measured = []
+    for choice in CHOICES:
+        points = measure_choice(choice, threads, rounds)
+        measured.append(report.plan_as_dict(choice, points))
+        results.put("plan", measured)
+        print(report.plan_lines(choice, points), flush=True)
 
 
 def run_footprint(rounds: int, results: Results) -> None:

@@ -36,6 +36,10 @@ cdef extern from "layout.h" nogil:
     tensor cylstm_layout_tensor(const layout *l, int64_t index)
     int64_t cylstm_product(int64_t a, int64_t b)
 
+cdef extern from "memory.h" nogil:
+    int64_t cylstm_memory_to_allocate(int64_t size)
+    char *cylstm_memory_begin(void *block, int64_t size)
+
 cdef extern from "sequences.h" nogil:
     ctypedef struct sequences:
         int64_t batch, steps, longest, rows
@@ -76,7 +80,9 @@ cdef extern from "plan.h" nogil:
         bint fused
         int strands
         int64_t wave_steps, chunk_rows
-    void cylstm_set_blas_work(int64_t work)
+    const char *cylstm_threshold_name(int which)
+    int64_t cylstm_threshold(int which)
+    void cylstm_set_threshold(int which, int64_t value)
     int64_t cylstm_plan_work(const layout *l, int64_t rows)
     plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
     bint cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k)
@@ -202,5 +208,6 @@ cdef extern from "optim.h" nogil:
     void cylstm_sgd(optimizer_step *s)
     void cylstm_rmsprop(optimizer_step *s)
     void cylstm_adam(optimizer_step *s)
+    void cylstm_clear(float *values, int64_t count, int threads)
     double cylstm_global_norm(const float *values, int64_t count, int threads, double *sums)
     int64_t cylstm_norm_blocks(int64_t count)

@@ -58,13 +58,21 @@ cdef int _choose_kernels() except -1:
     return 0
 
 
-def set_blas_work(int64_t work):
-    """Let sgemm do products from this many multiply-adds on, for measurements and tests; 0: as planned."""
-    _capi.cylstm_set_blas_work(work)
+def thresholds():
+    """The plan's thresholds by name: `plan.c` says what each is."""
+    found = {}
+    while (name := _capi.cylstm_threshold_name(<int> len(found))) != NULL:
+        found[name.decode()] = _capi.cylstm_threshold(<int> len(found))
+    return found
+
+
+def set_threshold(str name, int64_t value):
+    """Plan with another threshold, for measurements and tests; 0: as planned. Not while calls run."""
+    _capi.cylstm_set_threshold(<int> list(thresholds()).index(name), value)
 
 
 _choose_kernels()
-set_blas_work(int(os.environ.get("CYLSTM_BLAS_WORK") or 0))
+set_threshold("blas_work", int(os.environ.get("CYLSTM_BLAS_WORK") or 0))
 
 
 def set_num_threads(int num_threads):
@@ -113,24 +121,27 @@ cdef int _release_blas(const blas *held) except -1:
 # ---- memory ----
 
 cdef class Memory:
-    """A block of aligned memory that grows when more is asked of it."""
+    """A block of memory that grows when more is asked of it."""
 
-    cdef void *raw
+    cdef void *block
+    cdef char *begin
     cdef int64_t size
 
     def __dealloc__(self):
-        PyMem_RawFree(self.raw)
+        PyMem_RawFree(self.block)
 
     cdef char *reserve(self, int64_t size) except NULL:
-        if size > self.size:
-            PyMem_RawFree(self.raw)
+        if size > self.size or self.block == NULL:
+            PyMem_RawFree(self.block)
             self.size = 0
-            self.raw = NULL if size > INT64_MAX // 4 else PyMem_RawMalloc(<size_t> (size + _capi.CYLSTM_ALIGNMENT))
-            if self.raw == NULL:
+            self.block = NULL
+            if size <= INT64_MAX // 4:
+                self.block = PyMem_RawMalloc(<size_t> _capi.cylstm_memory_to_allocate(size))
+            if self.block == NULL:
                 raise MemoryError(f"this call needs {size:,} bytes of memory, which cannot be had")
+            self.begin = _capi.cylstm_memory_begin(self.block, size)
             self.size = size
-        cdef uintptr_t alignment = _capi.CYLSTM_ALIGNMENT
-        return <char *> ((<uintptr_t> self.raw + alignment - 1) // alignment * alignment)
+        return self.begin
 
 
 cdef class Scratch:
@@ -388,6 +399,9 @@ cdef class Network:
     cdef Memory _idle_tape  # of the last tape that is gone
     cdef float _dropout
     cdef bint _descending  # of the last call
+    # Of the last backward pass. What else goes over weights and gradients does well to use as many: what another core has
+    # in its cache takes longer to fetch than to compute with.
+    cdef readonly int training_threads
 
     def __cinit__(self, cell, *, int64_t input_size, int64_t hidden_size, int64_t num_layers, bint bias,
                   bint bidirectional, float dropout, int64_t vocab_size, int64_t output_size, pooling):
@@ -404,6 +418,7 @@ cdef class Network:
         if status != _capi.CYLSTM_OK:
             raise ValueError(f"{_capi.cylstm_status_name(status).decode()}: no network of these sizes")
         self._dropout = dropout
+        self.training_threads = 1
         self._idle = []
         self.guard = Guard()
         self._allocate()
@@ -454,7 +469,9 @@ cdef class Network:
 
     def zero_grad(self):
         """Set all gradients to zero."""
-        self.grad_vector.fill(0.0)
+        cdef float *gradients = FLOATS(self.grad_vector)
+        with nogil:
+            _capi.cylstm_clear(gradients, self.net.layout.parameter_count, self.training_threads)
 
     @contextmanager
     def editing(self):
@@ -494,12 +511,14 @@ cdef class Network:
         self.net.input_std = NULL if std is None else FLOATS(std)
         self.guard.leave(True)
 
-    cdef int _pack(self, bint backward=False, bint dx=False) except -1:
-        """Bring the packed copies up to this version of the weights. Called by readers: nobody changes weights."""
+    cdef int _pack(self, int threads, bint backward=False, bint dx=False) except -1:
+        """Bring the packed copies up to this version of the weights, on as many threads as the call that needs them.
+
+        Called by readers: nobody changes weights.
+        """
         if (self._packed_forward == self.version and (not backward or self._packed_backward == self.version)
                 and (not dx or self._packed_dx == self.version)):
             return 0
-        cdef int threads = _capi.cylstm_thread_budget()
         cdef _capi.weights *w = &self.net.weights
         cdef _capi.layout *l = &self.net.layout
         with self.guard.packing:
@@ -598,6 +617,7 @@ cdef class Network:
             dx = _new(3, steps, batch, l.config.input_size)
             call.dx = _view(dx, steps, batch, l.config.input_size, "dx")
         call.plan = _capi.cylstm_plan(l, rows, batch, num_threads or _capi.cylstm_thread_budget())
+        self.training_threads = call.plan.threads
         cdef Memory memory = self._idle.pop() if self._idle else Memory()
         cdef arena place = arena(NULL, 0)
         _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
@@ -607,7 +627,7 @@ cdef class Network:
         try:
             if tape.version != self.version:
                 raise RuntimeError("tape: the weights have changed since it was recorded; record again")
-            self._pack(backward=True, dx=need_dx or l.config.vocab_size > 0)
+            self._pack(call.plan.threads, backward=True, dx=need_dx or l.config.vocab_size > 0)
             if _capi.cylstm_plan_wants_blas(l, rows, batch, True):
                 call.compute.blas = _hold_blas()
             try:
@@ -712,7 +732,7 @@ cdef class Call:
         try:
             if tape is not None:
                 tape.version = self.network.version
-            self.network._pack()
+            self.network._pack(self.call.plan.threads)
             if not reproducible and _capi.cylstm_plan_wants_blas(&self.network.net.layout, self.rows, self.batch,
                                                                  tape is not None):
                 self.call.compute.blas = _hold_blas()
@@ -887,7 +907,7 @@ cdef class Stream:
         self._plan()
         self.network.guard.enter(False)
         try:
-            self.network._pack()
+            self.network._pack(self.call.plan.threads)
             with nogil:
                 _capi.cylstm_network_forward(&self.call)
             self.call.descending = not self.call.descending
@@ -981,10 +1001,9 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None, Scratch s
     return mean, dscores
 
 
-def global_norm(cnp.ndarray vector):
-    """sqrt of the sum of squares of a flat float32 array, summed in double."""
+def global_norm(cnp.ndarray vector, int threads=1):
+    """sqrt of the sum of squares of a flat float32 array, summed in double, on up to so many threads."""
     vector = np.ascontiguousarray(vector, np.float32)
-    cdef int threads = _capi.cylstm_thread_budget()
     cdef cnp.ndarray sums = np.empty(_capi.cylstm_norm_blocks(vector.shape[0]), np.float64)
     cdef double norm
     with nogil:
@@ -1007,7 +1026,7 @@ cdef int _update(Network network, list slots, int slot_count, _capi.optimizer_st
                 or not slot.flags.writeable):
             raise ValueError(f"slots[{i}]: writable contiguous float32 of shape ({count},) expected")
         step.slots[i] = FLOATS(slot)
-    step.kernels, step.count, step.threads = network.net.kernels, count, _capi.cylstm_thread_budget()
+    step.kernels, step.count, step.threads = network.net.kernels, count, network.training_threads
     step.parameters, step.gradients = FLOATS(network._vector), FLOATS(network.grad_vector)
     network.guard.enter(True)
     try:

@@ -70,7 +70,7 @@ class Optimizer:
             raise ValueError(f"clip_norm: expected a number above 0, or None, got {clip_norm}")
         network = model._network
         slots = self.bind(network)
-        norm = float(_core.global_norm(network.grad_vector))
+        norm = float(_core.global_norm(network.grad_vector, network.training_threads))
         if math.isfinite(norm):
             scale = 1.0 if clip_norm is None else min(1.0, clip_norm / (norm + _NORM_FLOOR))
             self._steps += 1

@@ -56,12 +56,11 @@ def explain(
 
 
 def _in_words(plan: dict[str, Any], steps: int, batch: int, wanted: int) -> Iterator[str]:
-    sequences = f"{batch} sequence" + "s" * (batch > 1)
+    walked, sequences = _count(steps, "step"), _count(batch, "sequence")
     millions = plan["multiply_adds"] / 1e6
     kernels = _core.build_info()["isa"]
     yield (
-        f"{steps} steps of {sequences}, {millions:,.1f} million multiply-adds forward, "
-        f"{kernels} kernels"
+        f"{walked} of {sequences}, {millions:,.1f} million multiply-adds forward, {kernels} kernels"
     )
     yield f"threads: {plan['threads']} of {wanted}, as the work is worth"
     if plan["threads"] > 1:
@@ -71,6 +70,10 @@ def _in_words(plan: dict[str, Any], steps: int, batch: int, wanted: int) -> Iter
         yield f"layer {number}: inputs projected {_PROJECTIONS[by].format(rows=plan['chunk_rows'])}"
     for number, by in enumerate(plan["weight_gradients"], start=1):
         yield f"layer {number}, training: gradients of weights by {_GRADIENTS[by]}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number > 1)
 
 
 def _side_by_side(plan: dict[str, Any]) -> str:

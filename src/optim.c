@@ -82,9 +82,29 @@ void cylstm_adam(optimizer_step *s)
     cylstm_parallel_run(cylstm_plan_copy_threads(s->count, s->threads), adam_body, s);
 }
 
+/* ---- gradients ---- */
+
+typedef struct clearing {
+    float *values;
+    int64_t count;
+} clearing;
+
+static void clear_body(worker *w, void *context)
+{
+    const clearing *c = context;
+    const range mine = cylstm_share(w, c->count);
+    for (int64_t i = mine.begin; i < mine.end; i++) c->values[i] = 0.0f;
+}
+
+void cylstm_clear(float *values, int64_t count, int threads)
+{
+    clearing c = {values, count};
+    cylstm_parallel_run(cylstm_plan_copy_threads(count, threads), clear_body, &c);
+}
+
 /* ---- the norm: sums of blocks, each in an order of its own, then those ascending ---- */
 
-enum { NORM_BLOCK = 1 << 16 };
+enum { NORM_BLOCK = 1 << 13 };
 
 int64_t cylstm_norm_blocks(int64_t count)
 {

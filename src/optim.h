@@ -25,6 +25,9 @@ void cylstm_sgd(optimizer_step *s);
 void cylstm_rmsprop(optimizer_step *s);
 void cylstm_adam(optimizer_step *s);
 
+/* values = 0 */
+void cylstm_clear(float *values, int64_t count, int threads);
+
 /* sqrt(sum of squares), in double, in an order that does not depend on the threads; sums: room for cylstm_norm_blocks */
 double cylstm_global_norm(const float *values, int64_t count, int threads, double *sums);
 int64_t cylstm_norm_blocks(int64_t count);

@@ -3,26 +3,79 @@
 #include <stdatomic.h>
 
 enum {
-    /* Below this many multiply-adds a second thread costs more (some 5 us to wake it) than it brings. */
-    WORK_PER_THREAD = 1000000,
-    /* Values whose copying, packing or update takes as long as waking a thread. */
-    VALUES_PER_THREAD = 200000,
     /* A sgemm tile: large enough that OpenBLAS's packing of its operands pays, small enough to share out. */
     TILE_ROWS_TARGET = 512,
     TILE_COLUMNS_TARGET = 512,
     /* OpenBLAS's bits for a row depend on the tile's height below this: such products stay with our own kernels. */
     TILE_ROWS_LEAST = 8,
-    /* Rows whose gates (1024 units: 4 MB) still lie in the cache when they are stepped through. */
-    CHUNK_ROWS = 512,
-    /* Recurrent weights of a direction, or a layer, for each thread that the call has. */
-    STRAND_WEIGHTS = 100000,
-    /* A wave's chunks in a call, and the least steps of one. */
-    WAVE_CHUNKS = 16,
+    /* The least steps of a wave's chunk: their inputs are projected at once. */
     WAVE_STEPS_LEAST = 4,
-    /* Below this many multiply-adds of a product our own kernels beat sgemm by more than a few per cent: their weights
-     * are packed already. */
-    BLAS_WORK = 1000000000,
 };
+
+/* ---- thresholds ---- */
+
+enum threshold {
+    WORK_PER_THREAD,
+    VALUES_PER_THREAD,
+    SPLIT_SEQUENCES,
+    FUSED_SEQUENCES,
+    STRAND_WEIGHTS,
+    WAVE_CHUNKS,
+    CHUNK_ROWS,
+    BLAS_WORK,
+    THRESHOLDS
+};
+
+/* With what set them, measured on two cores of a Zen 4 with AVX-512; `python -m benchmarks plan` measures them again. */
+static const struct {
+    const char *name;
+    int64_t value;
+} planned[THRESHOLDS] = {
+    /* Multiply-adds for each thread of a call (one sequence, 64 units): two threads take 0.89 of one's time at this size,
+     * 1.07 after a pause, which has put the second to sleep; a quarter of the work: 1.06 and 1.08. */
+    [WORK_PER_THREAD] = {"work_per_thread", 250000},
+    /* Values that are updated, packed or copied, likewise (Adam): 0.86 and 0.96; with a quarter of them 1.18 and 2.8. */
+    [VALUES_PER_THREAD] = {"values_per_thread", 16000},
+    /* Sequences for each thread from which on threads take sequences, not units: 4 to 16 make no difference beyond noise. */
+    [SPLIT_SEQUENCES] = {"split_sequences", 8},
+    /* Sequences for each thread from which on a step projects its own inputs: 0.90 of the time with 2, 0.99 with 1. */
+    [FUSED_SEQUENCES] = {"fused_sequences", 2},
+    /* Recurrent weights of a direction or a layer, for each thread of the call, up to which strands go side by side: 0.95 of
+     * the time at 74,000, 1.15 (directions) at 131,000, where they leave the core's own cache. */
+    [STRAND_WEIGHTS] = {"strand_weights", 100000},
+    /* A wave's chunks in a call. */
+    [WAVE_CHUNKS] = {"wave_chunks", 16},
+    /* Rows whose gates (1024 units: 4 MB) still lie in the cache when they are stepped through. */
+    [CHUNK_ROWS] = {"chunk_rows", 512},
+    /* Multiply-adds of a product that sgemm does. Our own kernels, whose weights are packed already, take 0.96 of its time
+     * from 1.3e8 to 2.1e9: what is given to sgemm is what a BLAS of another machine may do better. */
+    [BLAS_WORK] = {"blas_work", 1000000000},
+};
+
+static _Atomic int64_t chosen[THRESHOLDS]; /* 0: as planned */
+
+static int64_t threshold(enum threshold which)
+{
+    const int64_t value = atomic_load_explicit(&chosen[which], memory_order_relaxed);
+    return value > 0 ? value : planned[which].value;
+}
+
+const char *cylstm_threshold_name(int which)
+{
+    return which < THRESHOLDS ? planned[which].name : NULL;
+}
+
+int64_t cylstm_threshold(int which)
+{
+    return threshold((enum threshold)which);
+}
+
+void cylstm_set_threshold(int which, int64_t value)
+{
+    atomic_store(&chosen[which], value);
+}
+
+/* ---- a call ---- */
 
 /* The most strands on that many threads into which so many layers go without rest. */
 static int whole_strands(int64_t layers, int threads)
@@ -36,7 +89,7 @@ static int whole_strands(int64_t layers, int threads)
  * where sgemm might project: its bits depend on the chunks. */
 static void plan_wave(plan *p, const layout *l, int64_t rows, int64_t batch)
 {
-    const int64_t short_enough = rows / batch / WAVE_CHUNKS, most = CHUNK_ROWS / batch;
+    const int64_t short_enough = rows / batch / threshold(WAVE_CHUNKS), most = threshold(CHUNK_ROWS) / batch;
     const int64_t steps = short_enough < most ? short_enough : most;
     if (steps < WAVE_STEPS_LEAST || cylstm_plan_wants_blas(l, rows, batch, 0)) return;
     p->strands = whole_strands(l->config.num_layers, p->threads);
@@ -50,7 +103,7 @@ static void plan_strands(plan *p, const layout *l, int64_t rows, int64_t batch)
     const int64_t weights = cylstm_product(l->gate_width, l->recurrent_width);
     p->strands = 1;
     if (p->threads == 1 || p->split_rows || rows <= batch) return;
-    if (weights > cylstm_product(STRAND_WEIGHTS, p->threads)) return;
+    if (weights > cylstm_product(threshold(STRAND_WEIGHTS), p->threads)) return;
     if (l->directions > 1) {
         p->strands = l->directions;
     } else {
@@ -67,43 +120,34 @@ int64_t cylstm_plan_work(const layout *l, int64_t rows)
 
 plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
 {
-    const int64_t worthwhile = cylstm_plan_work(l, rows) / WORK_PER_THREAD;
-    plan p = {.threads = max_threads, .chunk_rows = CHUNK_ROWS};
+    const int64_t worthwhile = cylstm_plan_work(l, rows) / threshold(WORK_PER_THREAD);
+    plan p = {.threads = max_threads, .chunk_rows = threshold(CHUNK_ROWS)};
     if (worthwhile < p.threads) p.threads = worthwhile > 1 ? (int)worthwhile : 1;
-    p.split_rows = batch >= (int64_t)8 * p.threads;
-    p.fused = rows <= batch || batch >= (int64_t)4 * p.threads;
+    p.split_rows = batch >= cylstm_product(threshold(SPLIT_SEQUENCES), p.threads);
+    p.fused = rows <= batch || batch >= cylstm_product(threshold(FUSED_SEQUENCES), p.threads);
     plan_strands(&p, l, rows, batch);
     return p;
 }
 
 int cylstm_plan_copy_threads(int64_t count, int max_threads)
 {
-    const int64_t worthwhile = count / VALUES_PER_THREAD;
+    const int64_t worthwhile = count / threshold(VALUES_PER_THREAD);
     if (worthwhile >= max_threads) return max_threads;
     return worthwhile > 1 ? (int)worthwhile : 1;
-}
-
-static _Atomic int64_t blas_work = BLAS_WORK;
-
-void cylstm_set_blas_work(int64_t work)
-{
-    atomic_store(&blas_work, work > 0 ? work : BLAS_WORK);
 }
 
 int cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k)
 {
     if (c->blas == NULL || m < TILE_ROWS_LEAST || n < TILE_ROWS_LEAST) return 0;
     if (m > INT32_MAX || n > INT32_MAX || k > INT32_MAX) return 0;
-    return cylstm_product(cylstm_product(cylstm_product(m, n), k), segments) >=
-           atomic_load_explicit(&blas_work, memory_order_relaxed);
+    return cylstm_product(cylstm_product(cylstm_product(m, n), k), segments) >= threshold(BLAS_WORK);
 }
 
 int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int recording)
 {
     static const blas any = {0};
     const compute c = {.blas = &any};
-    const int64_t chunk_limit = batch > CHUNK_ROWS ? batch : CHUNK_ROWS;
-    const int64_t chunk = rows < chunk_limit ? rows : chunk_limit;
+    const int64_t most = cylstm_sum(threshold(CHUNK_ROWS), batch - 1), chunk = rows < most ? rows : most;
     const axis gates = cylstm_axis_merged(cylstm_layout_gate_axis(l));
     const int64_t widest = l->config.num_layers > 1 && l->width > l->config.input_size ? l->width
                                                                                        : l->config.input_size;

@@ -35,9 +35,11 @@ plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads);
 /* Threads for a pass over `count` values that does little with each: copying, packing, an optimiser's update. */
 int cylstm_plan_copy_threads(int64_t count, int max_threads);
 
-/* The least multiply-adds of a product that sgemm does, for measurements and tests; 0: as measured for plan.c. Set while
- * no call runs: bits depend on it. */
-void cylstm_set_blas_work(int64_t work);
+/* Thresholds by number, from 0, for whoever measures them again: the name (NULL after the last), the value, and another value
+ * (0: as planned), to be set while no call runs, since sums of gradients, and what sgemm does, depend on some. */
+const char *cylstm_threshold_name(int which);
+int64_t cylstm_threshold(int which);
+void cylstm_set_threshold(int which, int64_t value);
 
 /* Whether a product (m, k) (k, n) should go to sgemm, which does it in that many segments, each (m, n). */
 int cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, int64_t k);

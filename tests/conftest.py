@@ -29,6 +29,6 @@ def blas_as_planned():
     """Only products as large as the plan says go to sgemm."""
     from cylstm import _core
 
-    _core.set_blas_work(0)
+    _core.set_threshold("blas_work", 0)
     yield
-    _core.set_blas_work(LITTLE_BLAS_WORK)
+    _core.set_threshold("blas_work", LITTLE_BLAS_WORK)

@@ -16,7 +16,8 @@ LAYER = cylstm.LSTM(256, 256, seed=0)
 @pytest.mark.parametrize(
     ("layer", "steps", "batch", "threads", "words"),
     [
-        (LAYER, 1, 1, 2, ["threads: 1 of 2", "projected by the steps themselves"]),
+        (STACK, 1, 1, 2, ["1 step of 1 sequence", "threads: 1 of 2", "by the steps themselves"]),
+        (LAYER, 1, 1, 2, ["threads: 2 of 2", "projected by the steps themselves"]),
         (LAYER, 100, 32, 2, ["threads: 2 of 2", "16 at most; no barrier", "by the steps"]),
         (LAYER, 100, 1, 2, ["2 threads share a layer's units; a barrier", "projected by"]),
         (TWO_WAYS, 200, 1, 2, ["both directions of a layer, each on its own threads"]),

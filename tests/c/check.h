@@ -27,7 +27,7 @@
 #include <time.h>
 
 #include "cpu.h"
-#include "parallel.h"
+#include "plan.h"
 
 /* ---- checks: the condition, then what to print where it does not hold; from any thread ---- */
 
@@ -151,6 +151,16 @@ static inline uint64_t digest(uint64_t before, const float *values, int64_t coun
 static inline void print_bits(const char *isa, const char *what, const char *part, uint64_t named)
 {
     printf("bits %s %s/%s %016llx\n", isa, what, part, (unsigned long long)named);
+}
+
+/* ---- the plan ---- */
+
+/* The least multiply-adds of a product that sgemm does. */
+static inline void let_sgemm_do_from(int64_t work)
+{
+    int which = 0;
+    while (strcmp(cylstm_threshold_name(which), "blas_work") != 0) which++;
+    cylstm_set_threshold(which, work);
 }
 
 /* ---- teams ---- */

@@ -437,7 +437,7 @@ static void test_absurd_sizes_do_not_wrap(void)
 
 int main(void)
 {
-    cylstm_set_blas_work(2000000);
+    let_sgemm_do_from(2000000);
     const kernels *isas[MOST_ISAS];
     const int count = find_isas(isas);
     cylstm_set_thread_budget(3);

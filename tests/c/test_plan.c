@@ -82,8 +82,21 @@ static void test_chunks_follow_from_the_shapes_alone(void)
     }
 }
 
+static void test_thresholds_can_be_set_and_put_back(void)
+{
+    for (int which = 0; cylstm_threshold_name(which) != NULL; which++) {
+        const int64_t as_planned = cylstm_threshold(which);
+        CHECK(as_planned > 0, "%s", cylstm_threshold_name(which));
+        cylstm_set_threshold(which, 7);
+        CHECK(cylstm_threshold(which) == 7, "%s is not set", cylstm_threshold_name(which));
+        cylstm_set_threshold(which, 0);
+        CHECK(cylstm_threshold(which) == as_planned, "%s is not put back", cylstm_threshold_name(which));
+    }
+}
+
 int main(void)
 {
+    test_thresholds_can_be_set_and_put_back();
     test_shares_cover_everything_once();
     test_tiles_cover_everything_once_and_are_never_low();
     test_sgemm_is_for_large_products_alone();

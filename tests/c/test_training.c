@@ -234,9 +234,10 @@ static void test_optimizers(const kernels *isa, int64_t count, int threads)
 
 static double norm_of(const float *values, int64_t count, int threads)
 {
-    double sums[8];
-    CHECK(cylstm_norm_blocks(count) <= 8, "%lld blocks", (long long)cylstm_norm_blocks(count));
-    return cylstm_global_norm(values, count, threads, sums);
+    double *sums = allocate((size_t)cylstm_norm_blocks(count) * sizeof(double));
+    const double norm = cylstm_global_norm(values, count, threads, sums);
+    free(sums);
+    return norm;
 }
 
 static void check_norm(int64_t count)
@@ -260,6 +261,17 @@ static void test_the_global_norm(void)
     CHECK(isfinite(norm_of(large, 2, 1)), "the norm of large floats overflows");
 }
 
+static void test_clearing(void)
+{
+    for (int threads = 1; threads <= 3; threads++) {
+        float *values = new_random(50001, 1.0f);
+        cylstm_clear(values, 50000, threads);
+        for (int i = 0; i < 50000; i++) CHECK(values[i] == 0.0f, "value %d on %d threads", i, threads);
+        CHECK(values[50000] != 0.0f, "what is behind is cleared too");
+        free(values);
+    }
+}
+
 int main(void)
 {
     const kernels *isas[MOST_ISAS];
@@ -272,5 +284,6 @@ int main(void)
     }
     test_a_loss_of_no_rows_is_zero();
     test_the_global_norm();
+    test_clearing();
     return report("training");
 }

@@ -1,0 +1,176 @@
+"""The plan's thresholds, measured: what each choice costs on either side of where it is made.
+
+Shape letters: T steps, B sequences, I inputs, H hidden units.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import numpy as np
+
+import cylstm
+from benchmarks.measure import time_in_turns
+from cylstm import _core
+
+ALWAYS, NEVER = 1, 2**60  # thresholds that every size is above, and below
+PAUSE = 0.01  # seconds between calls, after which OpenMP's threads are asleep
+PAUSED_CALLS = 20
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one threshold decides.
+
+    Attributes
+    ----------
+    threshold : str
+    question : str
+        What is gained above it.
+    sizes : tuple of int
+        In what the problem is made of; `measure` is given each.
+    make : callable
+        The call to time for a size, and the size in the threshold's own unit.
+    above, below : int
+        The threshold's values for doing it and for not doing it.
+    """
+
+    threshold: str
+    question: str
+    sizes: tuple[int, ...]
+    make: Callable[[int, int], tuple[Run, float]]
+    above: int = ALWAYS
+    below: int = NEVER
+
+
+@dataclass(frozen=True)
+class Point:
+    """A size, and what doing it brings there.
+
+    Attributes
+    ----------
+    size : float
+        In the threshold's unit.
+    gain : float
+        Time of not doing it over time of doing it, calls in a row.
+    gain_after_pause : float or None
+        The same where each call comes after a pause; None where that does not matter.
+    """
+
+    size: float
+    gain: float
+    gain_after_pause: float | None
+
+
+def layer_call(
+    inputs: int, hidden: int, steps: int, batch: int, threads: int, **options: object
+) -> Run:
+    """Inference by one new layer."""
+    layer = cylstm.LSTM(inputs, hidden, seed=0, **options)  # type: ignore[arg-type]
+    x = np.random.default_rng(0).standard_normal((steps, batch, inputs), np.float32)
+    return lambda: layer(x, num_threads=threads)
+
+
+def by_steps(steps: int, threads: int) -> tuple[Run, float]:
+    """I = H = 64; the unit is multiply-adds for each thread."""
+    return layer_call(64, 64, steps, 1, threads), steps * 256 * 128 / threads
+
+
+def by_parameters(hidden: int, threads: int) -> tuple[Run, float]:
+    """A step of Adam; the unit is values for each thread."""
+    layer, adam = cylstm.LSTM(hidden, hidden, seed=0), cylstm.Adam(1e-9)
+    layer.grads["bias_ih_l0"][...] = 1.0
+    return lambda: adam.step(layer), layer._network.vector.size / threads
+
+
+def by_sequences(batch: int, threads: int) -> tuple[Run, float]:
+    """T = 50, I = H = 128; the unit is sequences for each thread."""
+    return layer_call(128, 128, 50, batch, threads), batch / threads
+
+
+def by_direction_size(hidden: int, threads: int) -> tuple[Run, float]:
+    """One sequence in both directions; the unit is a direction's weights for each thread."""
+    run = layer_call(hidden, hidden, 100, 1, threads, bidirectional=True)
+    return run, 4 * hidden * hidden / threads
+
+
+def by_layer_size(hidden: int, threads: int) -> tuple[Run, float]:
+    """One sequence through two layers; the unit is a layer's weights for each thread."""
+    run = layer_call(hidden, hidden, 200, 1, threads, num_layers=2)
+    return run, 4 * hidden * hidden / threads
+
+
+def by_product(hidden: int, threads: int) -> tuple[Run, float]:
+    """One sequence of 512 steps; the unit is multiply-adds of its input projection."""
+    return layer_call(hidden, hidden, 512, 1, threads), 512 * 4 * hidden * hidden
+
+
+CHOICES = (
+    Choice("work_per_thread", "all threads", (1, 4, 15, 30, 61, 122), by_steps),
+    Choice("values_per_thread", "all threads", (16, 32, 64, 96, 128, 192), by_parameters),
+    Choice("split_sequences", "sequences, not units, to threads", (4, 8, 12, 16, 32), by_sequences),
+    Choice("fused_sequences", "steps project", (1, 2, 4, 8, 12, 16, 32), by_sequences),
+    Choice(
+        "strand_weights", "directions apart", (32, 64, 128, 192, 256), by_direction_size, NEVER, 1
+    ),
+    Choice("strand_weights", "layers in a wave", (32, 64, 128, 192, 256), by_layer_size, NEVER, 1),
+    Choice("blas_work", "sgemm", (256, 512, 724, 1024), by_product),
+)
+
+
+@contextmanager
+def planned_with(threshold: str, value: int) -> Iterator[None]:
+    """Plan with another threshold meanwhile."""
+    before = _core.thresholds()[threshold]
+    _core.set_threshold(threshold, value)
+    try:
+        yield
+    finally:
+        _core.set_threshold(threshold, before)
+
+
+def measure_choice(choice: Choice, threads: int, rounds: int) -> list[Point]:
+    """Gains over the sizes."""
+    return [measure_point(choice, size, threads, rounds) for size in choice.sizes]
+
+
+def measure_point(choice: Choice, size: int, threads: int, rounds: int) -> Point:
+    """Time a call with the choice made and not made, in turns."""
+    run, own_size = choice.make(size, threads)
+
+    def with_threshold(value: int, count: int) -> None:
+        with planned_with(choice.threshold, value):
+            for _ in range(count):
+                run()
+
+    values = {"above": choice.above, "below": choice.below}
+    # Many calls at a time: setting the threshold is not to count.
+    runs = {name: partial(with_threshold, value, 100) for name, value in values.items()}
+    timings = time_in_turns(runs, rounds)
+    gain = timings["below"].median / timings["above"].median
+    paused = None
+    if choice.question == "all threads":
+        seconds = {
+            name: paused_call(choice.threshold, value, run) for name, value in values.items()
+        }
+        paused = seconds["below"] / seconds["above"]
+    return Point(own_size, gain, paused)
+
+
+def paused_call(threshold: str, value: int, run: Run) -> float:
+    """Median seconds of a call after a pause."""
+    seconds = []
+    with planned_with(threshold, value):
+        for _ in range(PAUSED_CALLS):
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+    return median(seconds)

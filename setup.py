@@ -42,6 +42,7 @@ CORE = [
     "plan",
     "pooling",
     "recurrent",
+    "rows",
     "sequences",
     "weights",
 ]

@@ -21,6 +21,7 @@ from cylstm import _core
 ALWAYS, NEVER = 1, 2**60  # thresholds that every size is above, and below
 PAUSE = 0.01  # seconds between calls, after which OpenMP's threads are asleep
 PAUSED_CALLS = 20
+CALLS_SECONDS = 0.01
 
 Run = Callable[[], object]
 
@@ -151,8 +152,9 @@ def measure_point(choice: Choice, size: int, threads: int, rounds: int) -> Point
                 run()
 
     values = {"above": choice.above, "below": choice.below}
-    # Many calls at a time: setting the threshold is not to count.
-    runs = {name: partial(with_threshold, value, 100) for name, value in values.items()}
+    runs = {
+        name: partial(with_threshold, value, calls_at_a_time(run)) for name, value in values.items()
+    }
     timings = time_in_turns(runs, rounds)
     gain = timings["below"].median / timings["above"].median
     paused = None
@@ -162,6 +164,14 @@ def measure_point(choice: Choice, size: int, threads: int, rounds: int) -> Point
         }
         paused = seconds["below"] / seconds["above"]
     return Point(own_size, gain, paused)
+
+
+def calls_at_a_time(run: Run) -> int:
+    """So many that setting the threshold does not count."""
+    run()
+    start = time.perf_counter()
+    run()
+    return max(1, round(CALLS_SECONDS / (time.perf_counter() - start)))
 
 
 def paused_call(threshold: str, value: int, run: Run) -> float:

@@ -399,8 +399,8 @@ cdef class Network:
     cdef Memory _idle_tape  # of the last tape that is gone
     cdef float _dropout
     cdef bint _descending  # of the last call
-    # Of the last backward pass. What else goes over weights and gradients does well to use as many: what another core has
-    # in its cache takes longer to fetch than to compute with.
+    # Of the last backward pass. What else goes over weights and gradients does well to use as many: what another core
+    # holds in its cache takes longer to fetch than to compute with.
     cdef readonly int training_threads
 
     def __cinit__(self, cell, *, int64_t input_size, int64_t hidden_size, int64_t num_layers, bint bias,

@@ -144,75 +144,6 @@ void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64
     if (is_pooled(n)) b->dpooled = cylstm_arena_floats(a, cylstm_product(batch, l->width));
 }
 
-/* ---- between the caller's arrays and packed rows ---- */
-
-typedef struct rows { /* packed rows, so many floats apart */
-    float *data;
-    int64_t row;
-} rows;
-
-/* Whether packed rows and the caller's rows are the same memory: returns the distance between rows, or 0. */
-static int64_t row_distance(const sequences *s, int64_t step, int64_t row)
-{
-    if (!cylstm_sequences_are_full(s)) return 0;
-    if (s->longest == 1) return row;
-    if (s->batch == 1) return step;
-    return step == s->batch * row ? row : 0;
-}
-
-/* The caller's rows, gathered in packed order. */
-static void gather(const worker *w, const sequences *s, view from, int64_t width, float *to, int64_t to_row)
-{
-    const range steps = cylstm_share(w, s->longest);
-    for (int64_t t = steps.begin; t < steps.end; t++) {
-        for (int64_t row = s->offsets[t]; row < s->offsets[t + 1]; row++) {
-            const int64_t b = s->order[row - s->offsets[t]];
-            memcpy(to + row * to_row, from.data + t * from.step + b * from.row, (size_t)width * sizeof(float));
-        }
-    }
-}
-
-/* Packed rows, put where the caller wants them. */
-static void scatter(const worker *w, const sequences *s, const float *from, int64_t from_row, int64_t width, view to)
-{
-    const range steps = cylstm_share(w, s->longest);
-    for (int64_t t = steps.begin; t < steps.end; t++) {
-        for (int64_t row = s->offsets[t]; row < s->offsets[t + 1]; row++) {
-            const int64_t b = s->order[row - s->offsets[t]];
-            memcpy(to.data + t * to.step + b * to.row, from + row * from_row, (size_t)width * sizeof(float));
-        }
-    }
-}
-
-/* Zeros where the caller's array has steps that its sequences have not. */
-static void clear_padding(const worker *w, const sequences *s, int64_t width, view to)
-{
-    const range ranks = cylstm_share(w, s->batch);
-    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
-        for (int64_t t = s->lengths[rank]; t < s->steps; t++) {
-            memset(to.data + t * to.step + s->order[rank] * to.row, 0, (size_t)width * sizeof(float));
-        }
-    }
-}
-
-/* One row per sequence, from ranks to the caller's order and back. */
-static void scatter_by_rank(const worker *w, const sequences *s, const float *from, int64_t from_row, int64_t width,
-                            view to)
-{
-    const range ranks = cylstm_share(w, s->batch);
-    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
-        memcpy(to.data + s->order[rank] * to.row, from + rank * from_row, (size_t)width * sizeof(float));
-    }
-}
-
-static void gather_by_rank(const worker *w, const sequences *s, view from, int64_t width, float *to, int64_t to_row)
-{
-    const range ranks = cylstm_share(w, s->batch);
-    for (int64_t rank = ranks.begin; rank < ranks.end; rank++) {
-        memcpy(to + rank * to_row, from.data + s->order[rank] * from.row, (size_t)width * sizeof(float));
-    }
-}
-
 /* ---- input ---- */
 
 int cylstm_find_bad_token(const network *n, const sequences *s, const token_view *tokens, int64_t *step,
@@ -264,7 +195,7 @@ static void scale(const worker *w, const forward_call *f, float *rows)
 static rows first_input(worker *w, const forward_call *f)
 {
     const int64_t width = f->network->layout.config.input_size;
-    const int64_t distance = row_distance(f->sequences, f->x.step, f->x.row);
+    const int64_t distance = cylstm_row_distance(f->sequences, f->x.step, f->x.row);
     const int as_it_lies = f->tokens.data == NULL && f->tape == NULL && f->network->input_mean == NULL &&
                            distance >= width;
     if (as_it_lies) return (rows){f->x.data, distance};
@@ -272,7 +203,7 @@ static rows first_input(worker *w, const forward_call *f)
     if (f->tokens.data != NULL) {
         embed(w, f, to);
     } else {
-        gather(w, f->sequences, f->x, width, to, width);
+        cylstm_gather(w, f->sequences, f->x, width, to, width);
         scale(w, f, to);
     }
     cylstm_barrier(w);
@@ -286,7 +217,7 @@ static rows layer_output(const forward_call *f, int64_t layer)
 {
     const layout *l = &f->network->layout;
     if (f->tape != NULL) return (rows){f->tape->hidden + layer * f->sequences->rows * l->width, l->width};
-    const int64_t distance = row_distance(f->sequences, f->y.step, f->y.row);
+    const int64_t distance = cylstm_row_distance(f->sequences, f->y.step, f->y.row);
     const int last = layer + 1 == l->config.num_layers;
     if (last && !has_head(f->network) && distance >= l->width) return (rows){f->y.data, distance};
     return (rows){f->hidden[layer % 2], l->width};
@@ -435,10 +366,10 @@ static void forward_head(worker *w, const forward_call *f, rows hidden)
     cylstm_linear_forward(w, &f->compute, &n->weights.head, count, hidden.data, hidden.row, f->scores, l->head_width);
     cylstm_barrier(w);
     if (is_pooled(n)) {
-        scatter_by_rank(w, s, f->scores, l->head_width, l->config.output_size, f->y);
+        cylstm_scatter_by_rank(w, s, f->scores, l->head_width, l->config.output_size, f->y);
     } else {
-        scatter(w, s, f->scores, l->head_width, l->config.output_size, f->y);
-        clear_padding(w, s, l->config.output_size, f->y);
+        cylstm_scatter(w, s, f->scores, l->head_width, l->config.output_size, f->y);
+        cylstm_clear_padding(w, s, l->config.output_size, f->y);
     }
 }
 
@@ -451,8 +382,8 @@ static void forward_body(worker *w, void *context)
         forward_head(w, f, hidden);
         return;
     }
-    if (hidden.data != f->y.data) scatter(w, f->sequences, hidden.data, hidden.row, width, f->y);
-    clear_padding(w, f->sequences, width, f->y);
+    if (hidden.data != f->y.data) cylstm_scatter(w, f->sequences, hidden.data, hidden.row, width, f->y);
+    cylstm_clear_padding(w, f->sequences, width, f->y);
 }
 
 void cylstm_network_forward(forward_call *f)
@@ -481,9 +412,9 @@ static void backward_head(worker *w, const backward_call *b, float *dhidden)
            (size_t)((mine.end - mine.begin) * l->head_width) * sizeof(float));
     cylstm_barrier(w);
     if (is_pooled(n)) {
-        gather_by_rank(w, s, b->dy, outputs, b->dscores, l->head_width);
+        cylstm_gather_by_rank(w, s, b->dy, outputs, b->dscores, l->head_width);
     } else {
-        gather(w, s, b->dy, outputs, b->dscores, l->head_width);
+        cylstm_gather(w, s, b->dy, outputs, b->dscores, l->head_width);
     }
     cylstm_barrier(w);
     float *dweight = b->dparameters + cylstm_layout_head(l);
@@ -616,7 +547,7 @@ static void backward_body(worker *w, void *context)
     if (has_head(b->network)) {
         backward_head(w, b, b->dhidden[0]);
     } else {
-        gather(w, s, b->dy, l->width, b->dhidden[0], l->width);
+        cylstm_gather(w, s, b->dy, l->width, b->dhidden[0], l->width);
         cylstm_barrier(w);
     }
     int current = 0;
@@ -640,8 +571,8 @@ static void backward_body(worker *w, void *context)
     if (b->dx.data == NULL) return;
     unscale(w, b);
     cylstm_barrier(w);
-    scatter(w, s, b->dinput, l->config.input_size, l->config.input_size, b->dx);
-    clear_padding(w, s, l->config.input_size, b->dx);
+    cylstm_scatter(w, s, b->dinput, l->config.input_size, l->config.input_size, b->dx);
+    cylstm_clear_padding(w, s, l->config.input_size, b->dx);
 }
 
 void cylstm_network_backward(backward_call *b)

@@ -10,6 +10,7 @@
 #include "dropout.h"
 #include "pooling.h"
 #include "recurrent.h"
+#include "rows.h"
 
 typedef struct network {
     layout layout;
@@ -17,12 +18,6 @@ typedef struct network {
     weights weights;
     const float *input_mean, *input_std; /* (I) each: numeric inputs enter as (x - mean) / std; NULL: as they are */
 } network;
-
-/* The caller's array over steps and sequences: (t, b) at data + t * step + b * row, its features contiguous. */
-typedef struct view {
-    float *data;
-    int64_t step, row;
-} view;
 
 typedef struct token_view {
     const int32_t *data;

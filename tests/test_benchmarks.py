@@ -32,6 +32,8 @@ from benchmarks.peers.cylstm import make_lstm
 from benchmarks.problem import make_problem
 from benchmarks.report import entry, mean_ratio, preamble
 from benchmarks.results import Results
+from benchmarks.thresholds import CHOICES, Choice, planned_with
+from cylstm import _core
 
 ROOT = Path(__file__).parents[1]
 SMALL = Cell("grid", batch=2, steps=3, inputs=4, hidden=5)
@@ -340,6 +342,39 @@ def test_each_team_s_calls_may_use_its_threads_and_no_more(restore_num_threads):
     for team in (2, 1, 2):
         runs[team]()
         assert allowed[-1] == team
+
+
+def test_the_plan_part_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
+    for name in ("SAMPLE_SECONDS", "WARM_SECONDS"):
+        monkeypatch.setattr(measure, name, 1e-3)
+    seen, before = [], _core.thresholds()
+
+    def make(size, threads):
+        return lambda: seen.append(_core.thresholds()["wave_chunks"]), size / threads
+
+    choices = [Choice("wave_chunks", "all threads", (4, 8), make, above=3, below=5)]
+    monkeypatch.setattr(session, "CHOICES", choices)
+    file = tmp_path / "results.json"
+    session.run_plan(2, 2, Results(file))
+    (measured,) = json.loads(file.read_text())["plan"]
+    assert measured["now"] == before["wave_chunks"]
+    assert [point["size"] for point in measured["points"]] == [2, 4]
+    assert all(point["gain"] > 0 and point["gain_after_pause"] > 0 for point in measured["points"])
+    assert {3, 5} <= set(seen) <= {3, 5, before["wave_chunks"]}
+    assert _core.thresholds() == before
+    assert "wave_chunks" in capsys.readouterr().out
+
+
+def test_the_choices_of_the_plan_make_a_difference():
+    for choice in CHOICES:
+        layers = []
+        for value in (choice.above, choice.below):
+            with planned_with(choice.threshold, value):
+                network = cylstm.LSTM(64, 64, 2, bidirectional=choice.question.startswith("dir"))
+                layers.append(
+                    network._network.plan(600, 30 if "seq" in choice.threshold else 1, 2, False)
+                )
+        assert layers[0] != layers[1] or choice.threshold == "values_per_thread", choice.threshold
 
 
 def test_one_thread_has_no_load_to_measure(capsys):

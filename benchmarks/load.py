@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from benchmarks.problem import make_problem
 
 BUSY = 4  # processes
 TEAMS = (1, 2)  # threads of a call
+CALM_SECONDS = 1.5  # after which a process forgets that it met a crowd, and has teams again
 BUSY_SECONDS = 0.2  # a sample: several turns of every process on its core
 # It computes until the one that started it is gone, however that ended.
 SPIN = """
@@ -60,6 +62,7 @@ class LoadRow:
 def measure_load(cell: Cell, rounds: int) -> LoadRow:
     """Time one thread and two in turns, first alone, then beside `BUSY` processes."""
     runs = team_runs(cell)
+    time.sleep(CALM_SECONDS)
     idle = samples_in_turns(runs, rounds)
     with busy_processes(BUSY):
         busy = samples_in_turns(runs, rounds, BUSY_SECONDS)

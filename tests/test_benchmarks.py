@@ -324,6 +324,7 @@ def test_the_load_part_prints_a_table_and_writes_json(
     for name in ("SAMPLE_SECONDS", "WARM_SECONDS"):
         monkeypatch.setattr(measure, name, 1e-3)
     monkeypatch.setattr(load, "BUSY_SECONDS", 1e-3)
+    monkeypatch.setattr(load, "CALM_SECONDS", 0.0)
     file = tmp_path / "results.json"
     session.run_load([SMALL, STREAM, STREAMS], 2, 2, Results(file))
     rows = json.loads(file.read_text())["load"]["rows"]

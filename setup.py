@@ -7,10 +7,6 @@ import platform
 import sys
 from glob import glob
 
-import numpy
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-
 MSVC = sys.platform == "win32"
 MACHINE = platform.machine().lower()
 
@@ -58,26 +54,34 @@ def static_library(name: str, sources: list[str], flags: list[str]) -> tuple[str
     }
 
 
-def extension(name: str) -> Extension:
-    return Extension(
-        f"cylstm.{name}",
-        [f"cylstm/{name}.pyx"],
-        depends=glob("src/*"),
-        include_dirs=["src", numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=BASE,
-        extra_link_args=LINK,
-    )
-
-
 libraries = [static_library("cylstm_core", CORE, OPENMP)]
 for isa, flags in ISA_FLAGS.items():
     libraries.append(static_library(f"cylstm_{isa}", [f"kernels_{isa}"], flags))
 
-if __name__ == "__main__":  # benchmarks read from here how the core is compiled
+
+def build() -> None:
+    import numpy
+    from Cython.Build import cythonize
+    from setuptools import Extension, setup
+
+    def extension(name: str) -> Extension:
+        return Extension(
+            f"cylstm.{name}",
+            [f"cylstm/{name}.pyx"],
+            depends=glob("src/*"),
+            include_dirs=["src", numpy.get_include()],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+            extra_compile_args=BASE,
+            extra_link_args=LINK,
+        )
+
     setup(
         libraries=libraries,
         ext_modules=cythonize(
             [extension("_core"), extension("_blas")], compiler_directives={"language_level": 3}
         ),
     )
+
+
+if __name__ == "__main__":  # benchmarks read the flags above, without the packages that build
+    build()

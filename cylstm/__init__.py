@@ -5,16 +5,21 @@ sequences: numbers or tokens in; classes, values or the next token out. `load` r
 has saved.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._core import build_info
-from .history import History
-from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
-from .model import SequenceModel, load
-from .optim import SGD, Adam, AdamW, RMSprop
 from .planning import explain
 from .recurrent import LSTM, RNN
-from .schedules import Constant, Cosine, ReduceOnPlateau, StepDecay
 from .threads import get_num_threads, set_default, set_num_threads, show_config
-from .trainer import DivergenceError
+
+if TYPE_CHECKING:
+    from .history import History
+    from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
+    from .model import SequenceModel, load
+    from .optim import SGD, Adam, AdamW, RMSprop
+    from .schedules import Constant, Cosine, ReduceOnPlateau, StepDecay
+    from .trainer import DivergenceError
 
 __version__: str = build_info()["version"]
 
@@ -42,6 +47,29 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+# Imported when first asked for: a service that runs a layer does not wait for what trains one.
+_LATER = {
+    "history": ("History",),
+    "losses": ("binary_cross_entropy", "cross_entropy", "mean_squared_error"),
+    "model": ("SequenceModel", "load"),
+    "optim": ("SGD", "Adam", "AdamW", "RMSprop"),
+    "schedules": ("Constant", "Cosine", "ReduceOnPlateau", "StepDecay"),
+    "trainer": ("DivergenceError",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name == module or name in names:
+            found = import_module(f".{module}", __name__)
+            return found if name == module else getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 set_default()
 del build_info, set_default

@@ -336,6 +336,7 @@ SHARED_BUDGET = """
 import os, threading, time
 from test_threads import TASKS, infer, make_input, make_layer
 layer, x, long_x = make_layer(), make_input(), make_input(40_000)
+infer(layer, x, num_threads=1)  # packing has threads for itself, before those of the call
 count = lambda: len(os.listdir(TASKS))
 alone = count()
 long_call = threading.Thread(target=infer, args=(layer, long_x), kwargs={"num_threads": 2})

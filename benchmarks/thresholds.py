@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -71,10 +72,10 @@ class Point:
 
 
 def layer_call(
-    inputs: int, hidden: int, steps: int, batch: int, threads: int, **options: object
+    inputs: int, hidden: int, steps: int, batch: int, threads: int, **options: Any
 ) -> Run:
     """Inference by one new layer."""
-    layer = cylstm.LSTM(inputs, hidden, seed=0, **options)  # type: ignore[arg-type]
+    layer = cylstm.LSTM(inputs, hidden, seed=0, **options)
     x = np.random.default_rng(0).standard_normal((steps, batch, inputs), np.float32)
     return lambda: layer(x, num_threads=threads)
 

@@ -228,26 +228,17 @@ static float *state_of(float *states, const layout *l, int64_t stack, int64_t ba
     return states == NULL ? NULL : states + stack * batch * l->config.hidden_size;
 }
 
-static void set_segments(recurrent_pass *p, const tape *t, int64_t stack)
-{
-    if (t == NULL || t->segments.every == 0) return;
-    const layout *l = p->layout;
-    p->segments = &t->segments;
-    p->states = t->states + stack * t->segments.count * l->states * p->sequences->batch * l->units;
-}
-
-/* Where a walk puts its gates and cells: on the tape, or in working memory of its strand. */
-static void set_gates(recurrent_pass *p, const forward_call *f, int64_t stack, int64_t strand)
+/* What of a walk is on the tape: its gates and cells, or the states of its segments. */
+static void set_recorded(recurrent_pass *p, const tape *t, int64_t stack)
 {
     const layout *l = p->layout;
-    if (keeps_gates(f->tape)) {
-        p->gates = f->tape->gates + stack * f->sequences->rows * l->gate_width;
-        if (f->tape->cell != NULL) p->cell = f->tape->cell + stack * f->sequences->rows * l->units;
-        return;
+    if (keeps_gates(t)) {
+        p->gates = t->gates + stack * t->sequences.rows * l->gate_width;
+        if (t->cell != NULL) p->cell = t->cell + stack * t->sequences.rows * l->units;
+    } else if (t != NULL) {
+        p->segments = &t->segments;
+        p->states = t->states + stack * t->segments.count * l->states * t->sequences.batch * l->units;
     }
-    p->gates = f->gates;
-    if (strand > 0) p->gates += strand * chunk_gates(f, f->sequences->steps, f->sequences->batch);
-    set_segments(p, f->tape, stack);
 }
 
 /* One layer in one direction, as one of the strands that may run at once. */
@@ -266,12 +257,14 @@ static recurrent_forward forward_walk(const forward_call *f, int64_t layer, int 
                                     .input = input.data,
                                     .input_row = input.row,
                                     .output = output.data + direction * l->recurrent_width,
-                                    .output_row = output.row},
+                                    .output_row = output.row,
+                                    .gates = f->gates},
                            .recording = keeps_gates(f->tape),
                            .descending = f->descending,
                            .h = {f->h[0] + own, f->h[1] + own},
                            .c = f->c + own};
-    set_gates(&r.pass, f, stack, strand);
+    if (strand > 0 && !r.recording) r.pass.gates += strand * chunk_gates(f, f->sequences->steps, batch);
+    set_recorded(&r.pass, f->tape, stack);
     for (int i = 0; i < l->states; i++) {
         r.pass.initial[i] = state_of((float *)f->initial[i], l, stack, batch);
         r.final[i] = state_of(f->final[i], l, stack, batch);
@@ -450,15 +443,10 @@ static recurrent_pass backward_pass(const backward_call *b, int64_t layer, int d
         .input_row = input_row,
         .output = t->hidden + layer * count * l->width + direction * l->recurrent_width,
         .output_row = l->width,
+        .gates = b->gates,
+        .cell = b->cell,
     };
-    if (keeps_gates(t)) {
-        p.gates = t->gates + stack * count * l->gate_width;
-        if (t->cell != NULL) p.cell = t->cell + stack * count * l->units;
-    } else {
-        p.gates = b->gates;
-        p.cell = b->cell;
-        set_segments(&p, t, stack);
-    }
+    set_recorded(&p, t, stack);
     for (int i = 0; i < l->states; i++) p.initial[i] = state_of(t->initial[i], l, stack, t->sequences.batch);
     return p;
 }

@@ -26,7 +26,8 @@ enum threshold {
     THRESHOLDS
 };
 
-/* With what set them, measured on two cores of a Zen 4 with AVX-512; `python -m benchmarks plan` measures them again. */
+/* With what set them, measured on two cores of a Zen 4 with AVX-512; `python -m benchmarks plan` measures them again,
+ * all but wave_chunks and chunk_rows. */
 static const struct {
     const char *name;
     int64_t value;
@@ -43,7 +44,7 @@ static const struct {
     /* Recurrent weights of a direction or a layer, for each thread of the call, up to which strands go side by side: 0.95 of
      * the time at 74,000, 1.15 (directions) at 131,000, where they leave the core's own cache. */
     [STRAND_WEIGHTS] = {"strand_weights", 100000},
-    /* A wave's chunks in a call. */
+    /* A wave's chunks in a call: a sixteenth of it is spent on filling and emptying; no other number was tried. */
     [WAVE_CHUNKS] = {"wave_chunks", 16},
     /* Rows whose gates (1024 units: 4 MB) still lie in the cache when they are stepped through. */
     [CHUNK_ROWS] = {"chunk_rows", 512},

@@ -40,15 +40,17 @@ class Choice:
         In what the problem is made of; `measure` is given each.
     make : callable
         The call to time for a size, and the size in the threshold's own unit.
-    above, below : int
-        The threshold's values for doing it and for not doing it.
+    above : int, optional
+        The threshold's value for doing it; None: the size is the value.
+    below : int
+        Its value for not doing it.
     """
 
     threshold: str
     question: str
     sizes: tuple[int, ...]
     make: Callable[[int, int], tuple[Run, float]]
-    above: int = ALWAYS
+    above: int | None = ALWAYS
     below: int = NEVER
 
 
@@ -114,6 +116,16 @@ def by_product(hidden: int, threads: int) -> tuple[Run, float]:
     return layer_call(hidden, hidden, 512, 1, threads), 512 * 4 * hidden * hidden
 
 
+def by_chunk_rows(rows: int, threads: int) -> tuple[Run, float]:
+    """One sequence of 2,048 steps, I = H = 256, whose threads share units."""
+    return layer_call(256, 256, 2048, 1, threads), rows
+
+
+def by_wave_chunks(chunks: int, threads: int) -> tuple[Run, float]:
+    """One sequence of 1,000 steps through two layers of 64."""
+    return layer_call(64, 64, 1000, 1, threads, num_layers=2), chunks
+
+
 CHOICES = (
     Choice("work_per_thread", "all threads", (1, 4, 15, 30, 61, 122), by_steps),
     Choice("values_per_thread", "all threads", (16, 32, 64, 96, 128, 192), by_parameters),
@@ -123,6 +135,8 @@ CHOICES = (
         "strand_weights", "directions apart", (32, 64, 128, 192, 256), by_direction_size, NEVER, 1
     ),
     Choice("strand_weights", "layers in a wave", (32, 64, 128, 192, 256), by_layer_size, NEVER, 1),
+    Choice("wave_chunks", "so many, not 16", (4, 8, 32, 64), by_wave_chunks, None, 16),
+    Choice("chunk_rows", "so many, not 512", (64, 128, 256, 1024), by_chunk_rows, None, 512),
     Choice("blas_work", "sgemm", (256, 512, 724, 1024), by_product),
 )
 
@@ -152,7 +166,8 @@ def measure_point(choice: Choice, size: int, threads: int, rounds: int) -> Point
             for _ in range(count):
                 run()
 
-    values = {"above": choice.above, "below": choice.below}
+    above = size if choice.above is None else choice.above
+    values = {"above": above, "below": choice.below}
     runs = {
         name: partial(with_threshold, value, calls_at_a_time(run)) for name, value in values.items()
     }

@@ -63,7 +63,8 @@ def __getattr__(name: str) -> Any:
     for module, names in _LATER.items():
         if name == module or name in names:
             found = import_module(f".{module}", __name__)
-            return found if name == module else getattr(found, name)
+            globals()[name] = found if name == module else getattr(found, name)
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,6 +6,7 @@ Arrays come converted and validated (arrays.py); what is checked here is what me
 Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D directions, O outputs, P parameters.
 """
 
+import math
 import os
 import threading
 from contextlib import contextmanager
@@ -457,7 +458,7 @@ cdef class Network:
 
     def _named(self, vector):
         return {
-            name: vector[offset:offset + int(np.prod(shape))].reshape(shape) for name, shape, offset in self.tensors
+            name: vector[offset:offset + math.prod(shape)].reshape(shape) for name, shape, offset in self.tensors
         }
 
     @property
@@ -969,7 +970,7 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None, Scratch s
     scores = np.ascontiguousarray(scores, np.float32)
     rows_shape = (<object> scores).shape[:-1]
     call.kind, call.kernels, call.threads = LOSSES[kind], _kernels, 1
-    call.outputs, call.rows = scores.shape[scores.ndim - 1], int(np.prod(rows_shape))
+    call.outputs, call.rows = scores.shape[scores.ndim - 1], math.prod(rows_shape)
     classes = kind == "cross_entropy"
     if classes:
         targets = np.array(targets, np.int64, order="C")  # what is checked is what is used

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,6 +17,11 @@ from . import _core
 _NORM_FLOOR = 1e-6
 # Settings that are the decay of a running mean.
 _BELOW_ONE = ("alpha", "betas")
+
+
+@cache
+def _settings(kind: Any) -> tuple[str, ...]:
+    return tuple(entry.name for entry in fields(kind))
 
 
 class Trainable(Protocol):
@@ -136,7 +142,7 @@ class Optimizer:
 
     def _check(self) -> None:
         """Refuse settings out of range, also those that were changed since they were given."""
-        for name in (entry.name for entry in fields(self)):
+        for name in _settings(type(self)):
             setting = getattr(self, name)
             limit = 1.0 if name in _BELOW_ONE else math.inf
             for value in setting if isinstance(setting, tuple | list) else (setting,):

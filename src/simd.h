@@ -17,10 +17,23 @@
 #endif
 
 #if defined(_MSC_VER)
+#include <intrin.h>
 #define ALWAYS_INLINE static __forceinline
 #else
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #endif
+
+/* The line at p will be wanted soon; p need not be valid. */
+ALWAYS_INLINE void vec_prefetch(const float *p)
+{
+#if defined(_MSC_VER) && defined(_M_ARM64)
+    __prefetch(p);
+#elif defined(_MSC_VER)
+    _mm_prefetch((const char *)p, _MM_HINT_T0);
+#else
+    __builtin_prefetch(p);
+#endif
+}
 
 #if defined(CYLSTM_ISA_AVX512)
 

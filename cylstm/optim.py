@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,11 +16,6 @@ from . import _core
 _NORM_FLOOR = 1e-6
 # Settings that are the decay of a running mean.
 _BELOW_ONE = ("alpha", "betas")
-
-
-@cache
-def _settings(kind: Any) -> tuple[str, ...]:
-    return tuple(entry.name for entry in fields(kind))
 
 
 class Trainable(Protocol):
@@ -142,7 +136,7 @@ class Optimizer:
 
     def _check(self) -> None:
         """Refuse settings out of range, also those that were changed since they were given."""
-        for name in _settings(type(self)):
+        for name in self.__match_args__:  # the dataclass's fields
             setting = getattr(self, name)
             limit = 1.0 if name in _BELOW_ONE else math.inf
             for value in setting if isinstance(setting, tuple | list) else (setting,):

@@ -32,6 +32,8 @@ CORE = [
     "linear",
     "loss",
     "memory",
+    "message",
+    "model",
     "network",
     "optim",
     "parallel",
@@ -39,7 +41,9 @@ CORE = [
     "pooling",
     "recurrent",
     "rows",
+    "safetensors",
     "sequences",
+    "state",
     "weights",
 ]
 

@@ -97,7 +97,8 @@ cdef extern from "weights.h" nogil:
         linear input
     ctypedef struct weights:
         recurrent_weights *layers
-    void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
+    void cylstm_weights_place(weights *w, const layout *l, arena *forward, arena *backward)
+    void cylstm_weights_set_all(weights *w, const layout *l, const float *parameters)
     void cylstm_weights_pack_forward(const weights *w, const layout *l, const kernels *isa, int threads)
     void cylstm_weights_pack_backward(const weights *w, const layout *l, const kernels *isa, int threads)
     void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels *isa, int threads)

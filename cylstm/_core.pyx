@@ -449,11 +449,12 @@ cdef class Network:
     cdef int _place_copies(self) except -1:
         """Both kinds of copies get their places now; the backward ones take no memory until they are first packed."""
         cdef arena forward = arena(NULL, 0), backward = arena(NULL, 0)
-        _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, NULL, &forward, &backward)
+        _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, &forward, &backward)
         self._forward_copies, self._backward_copies = Memory(), Memory()
         forward = arena(self._forward_copies.reserve(forward.used), 0)
         backward = arena(self._backward_copies.reserve(backward.used), 0)
-        _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, FLOATS(self._vector), &forward, &backward)
+        _capi.cylstm_weights_place(&self.net.weights, &self.net.layout, &forward, &backward)
+        _capi.cylstm_weights_set_all(&self.net.weights, &self.net.layout, FLOATS(self._vector))
         return 0
 
     def _named(self, vector):

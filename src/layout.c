@@ -9,6 +9,10 @@ const char *cylstm_status_name(cylstm_status status)
     case CYLSTM_OK: return "ok";
     case CYLSTM_INVALID_ARGUMENT: return "invalid argument";
     case CYLSTM_TOO_LARGE: return "too large";
+    case CYLSTM_OUT_OF_MEMORY: return "out of memory";
+    case CYLSTM_CANNOT_READ: return "cannot read";
+    case CYLSTM_BAD_FILE: return "bad file";
+    case CYLSTM_UNSUPPORTED: return "unsupported";
     }
     return "unknown status";
 }
@@ -192,4 +196,31 @@ tensor cylstm_layout_tensor(const layout *l, int64_t index)
     const int64_t head = cylstm_layout_head(l);
     if (index == recurrent) return (tensor){"head.weight", head, c->output_size, l->width};
     return (tensor){"head.bias", head + c->output_size * l->width, c->output_size, 0};
+}
+
+/* The layer of a name such as "recurrent.bias_hh_l12_reverse"; -1: none. */
+static int64_t layer_in(const char *name)
+{
+    const char *digits = strstr(name, "_l");
+    int64_t layer = 0;
+    if (digits == NULL) return -1;
+    for (digits += 2; *digits >= '0' && *digits <= '9' && layer < INT32_MAX; digits++)
+        layer = 10 * layer + (*digits - '0');
+    return layer;
+}
+
+/* The name says where its tensor can only be; whether it is there, the names of the few that could be tell. */
+int64_t cylstm_layout_find(const layout *l, const char *name)
+{
+    const int64_t count = cylstm_layout_tensor_count(l), layer = layer_in(name);
+    const int64_t each = (int64_t)l->directions * per_layer_tensors(l);
+    const int64_t first = (l->config.vocab_size > 0) + layer * each;
+    for (int64_t i = first; layer >= 0 && i < first + each && i < count; i++) {
+        if (strcmp(cylstm_layout_tensor(l, i).name, name) == 0) return i;
+    }
+    const int64_t others[] = {0, count - 2, count - 1};
+    for (int i = 0; layer < 0 && i < 3; i++) {
+        if (strcmp(cylstm_layout_tensor(l, others[i]).name, name) == 0) return others[i];
+    }
+    return -1;
 }

@@ -56,6 +56,7 @@ typedef struct panels {
 cylstm_status cylstm_layout_init(layout *l, const cylstm_config *config, int lanes);
 int64_t cylstm_layout_tensor_count(const layout *l);
 tensor cylstm_layout_tensor(const layout *l, int64_t index);
+int64_t cylstm_layout_find(const layout *l, const char *name); /* the index of the tensor so named; -1: none */
 layer_offsets cylstm_layout_layer(const layout *l, int64_t layer, int direction);
 int64_t cylstm_layout_embedding(const layout *l); /* offset of embedding.weight (V, I) */
 int64_t cylstm_layout_head(const layout *l);      /* offset of head.weight (O, D*H), head.bias follows */

@@ -166,7 +166,7 @@ static void embed(const worker *w, const forward_call *f, float *to)
 {
     const sequences *s = f->sequences;
     const int64_t width = f->network->layout.config.input_size;
-    const float *table = f->network->weights.parameters + cylstm_layout_embedding(&f->network->layout);
+    const float *table = f->network->weights.embedding;
     const range steps = cylstm_share(w, s->longest);
     for (int64_t t = steps.begin; t < steps.end; t++) {
         for (int64_t row = s->offsets[t]; row < s->offsets[t + 1]; row++) {

@@ -87,6 +87,11 @@ static int whole_strands(int64_t layers, int threads)
     return strands;
 }
 
+int cylstm_plan_most_strands(const layout *l, int threads)
+{
+    return l->directions > 1 ? l->directions : whole_strands(l->config.num_layers, threads);
+}
+
 /* Layers as a wave: chunks short enough that filling and emptying it costs little, long enough to project at once. Not
  * where sgemm might project: its bits depend on the chunks. */
 static void plan_wave(plan *p, const layout *l, int64_t rows, int64_t batch)

@@ -32,6 +32,9 @@ int64_t cylstm_plan_work(const layout *l, int64_t rows);
 /* A plan for `rows` time steps in all of B sequences through the layout's network, on at most max_threads threads. */
 plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads);
 
+/* The most strands that any plan of the layout has on that many threads: what memory is sized by. */
+int cylstm_plan_most_strands(const layout *l, int threads);
+
 /* Threads for a pass over `count` values that does little with each: copying, packing, an optimiser's update. */
 int cylstm_plan_copy_threads(int64_t count, int max_threads);
 

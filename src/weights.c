@@ -15,18 +15,15 @@ static linear gate_linear(const layout *l, int64_t inputs, arena *forward, arena
     return m;
 }
 
-static void place_layer(recurrent_weights *r, const layout *l, const float *parameters, arena *forward, arena *backward)
+static void place_layer(recurrent_weights *r, const layout *l, arena *forward, arena *backward)
 {
     r->input = gate_linear(l, r->offsets.input_size, forward, backward);
     r->recurrent = gate_linear(l, l->recurrent_width, forward, backward);
     r->bias = cylstm_arena_floats(forward, l->gate_width);
-    if (parameters == NULL) return;
     r->input.bias = r->bias;
-    r->input.weight = parameters + r->offsets.weight_ih;
-    r->recurrent.weight = parameters + r->offsets.weight_hh;
 }
 
-static void place_head(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
+static void place_head(weights *w, const layout *l, arena *forward, arena *backward)
 {
     const int64_t outputs = l->config.output_size;
     if (outputs == 0) return;
@@ -35,23 +32,41 @@ static void place_head(weights *w, const layout *l, const float *parameters, are
     w->head.backward = cylstm_layout_plain_panels(l->width, l->head_width, l->lanes);
     place_panels(&w->head.forward, l->lanes, forward);
     if (backward != NULL) place_panels(&w->head.backward, l->lanes, backward);
-    w->head_bias = cylstm_arena_floats(forward, l->head_width);
-    if (parameters == NULL) return;
-    w->head.bias = w->head_bias;
-    w->head.weight = parameters + cylstm_layout_head(l);
+    w->padded_head_bias = cylstm_arena_floats(forward, l->head_width);
+    w->head.bias = w->padded_head_bias;
 }
 
-void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward)
+void cylstm_weights_place(weights *w, const layout *l, arena *forward, arena *backward)
 {
     const int64_t count = l->config.num_layers * l->directions;
-    *w = (weights){.parameters = parameters};
-    w->layers = cylstm_arena_take(forward, count, sizeof(recurrent_weights));
+    *w = (weights){.layers = cylstm_arena_take(forward, count, sizeof(recurrent_weights))};
     for (int64_t i = 0; i < count; i++) {
         recurrent_weights counted, *r = w->layers == NULL ? &counted : &w->layers[i];
         *r = (recurrent_weights){.offsets = cylstm_layout_layer(l, i / l->directions, (int)(i % l->directions))};
-        place_layer(r, l, parameters, forward, backward);
+        place_layer(r, l, forward, backward);
     }
-    place_head(w, l, parameters, forward, backward);
+    place_head(w, l, forward, backward);
+}
+
+void cylstm_weights_set(weights *w, const layout *l, int64_t index, const float *tensor)
+{
+    const int64_t embeddings = l->config.vocab_size > 0, each = l->config.bias ? 4 : 2;
+    const int64_t stack = (index - embeddings) / each, kind = (index - embeddings) % each;
+    if (index < embeddings) {
+        w->embedding = tensor;
+    } else if (stack < l->config.num_layers * l->directions) {
+        recurrent_weights *r = &w->layers[stack];
+        *(const float **[]){&r->input.weight, &r->recurrent.weight, &r->bias_ih, &r->bias_hh}[kind] = tensor;
+    } else {
+        *(const float **[]){&w->head.weight, &w->head_bias}[kind] = tensor;
+    }
+}
+
+void cylstm_weights_set_all(weights *w, const layout *l, const float *parameters)
+{
+    for (int64_t i = 0; i < cylstm_layout_tensor_count(l); i++) {
+        cylstm_weights_set(w, l, i, parameters + cylstm_layout_tensor(l, i).offset);
+    }
 }
 
 /* Columns of the panels are outputs, k the inputs: W^T of the row-major W (outputs, inputs). */
@@ -69,22 +84,21 @@ static void pack_backward(const worker *w, const kernels *isa, const linear *m)
 }
 
 /* The recurrent layers' two biases enter one sum: b_ih + b_hh, gate after gate, padded. */
-static void pack_bias(const recurrent_weights *r, const layout *l, const float *parameters)
+static void pack_bias(const recurrent_weights *r, const layout *l)
 {
     const axis a = r->input.outputs;
     for (int64_t i = 0; i < l->gate_width; i++) r->bias[i] = 0.0f;
-    if (r->offsets.bias_ih < 0) return;
+    if (r->bias_ih == NULL) return;
     for (int64_t s = 0; s < a.segments; s++) {
-        const float *ih = parameters + r->offsets.bias_ih + s * a.valid;
-        const float *hh = parameters + r->offsets.bias_hh + s * a.valid;
+        const float *ih = r->bias_ih + s * a.valid, *hh = r->bias_hh + s * a.valid;
         for (int64_t u = 0; u < a.valid; u++) r->bias[s * a.padded + u] = ih[u] + hh[u];
     }
 }
 
 static void pack_head_bias(const weights *w, const layout *l)
 {
-    const float *bias = w->head.weight + l->config.output_size * l->width;
-    for (int64_t n = 0; n < l->head_width; n++) w->head_bias[n] = n < l->config.output_size ? bias[n] : 0.0f;
+    for (int64_t n = 0; n < l->head_width; n++)
+        w->padded_head_bias[n] = n < l->config.output_size ? w->head_bias[n] : 0.0f;
 }
 
 typedef struct packing {
@@ -101,7 +115,7 @@ static void pack_forward_body(worker *w, void *context)
     for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
         pack_forward(w, isa, &from->layers[i].input);
         pack_forward(w, isa, &from->layers[i].recurrent);
-        if (cylstm_is_first(w)) pack_bias(&from->layers[i], l, from->parameters);
+        if (cylstm_is_first(w)) pack_bias(&from->layers[i], l);
     }
     if (l->config.output_size == 0) return;
     pack_forward(w, isa, &from->head);

@@ -11,20 +11,26 @@
 typedef struct recurrent_weights { /* one layer, one direction */
     linear input;     /* W_ih, with b_ih + b_hh as its bias */
     linear recurrent; /* W_hh */
-    float *bias;      /* where input.bias is packed */
+    const float *bias_ih, *bias_hh; /* (gates * H) each; NULL without bias */
+    float *bias;                    /* their sum, padded: input.bias */
     layer_offsets offsets;
 } recurrent_weights;
 
 typedef struct weights {
-    const float *parameters; /* the flat vector */
+    const float *embedding;    /* (V, I) */
     recurrent_weights *layers; /* [layer * D + direction] */
     linear head;
-    float *head_bias;
+    const float *head_bias;  /* (O) */
+    float *padded_head_bias; /* head.bias */
 } weights;
 
 /* Places the tables and forward copies in one arena and the backward copies in another (NULL: none, for inference
  * alone). Both only count while their base is NULL. */
-void cylstm_weights_place(weights *w, const layout *l, const float *parameters, arena *forward, arena *backward);
+void cylstm_weights_place(weights *w, const layout *l, arena *forward, arena *backward);
+
+/* Says where the tensor of this index (layout.h) lies, or where all lie: in the flat vector of parameters. */
+void cylstm_weights_set(weights *w, const layout *l, int64_t index, const float *tensor);
+void cylstm_weights_set_all(weights *w, const layout *l, const float *parameters);
 
 /* Brings the copies up to date with the parameters. */
 void cylstm_weights_pack_forward(const weights *w, const layout *l, const kernels *isa, int threads);

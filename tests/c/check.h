@@ -155,12 +155,12 @@ static inline void print_bits(const char *isa, const char *what, const char *par
 
 /* ---- the plan ---- */
 
-/* The least multiply-adds of a product that sgemm does. */
-static inline void let_sgemm_do_from(int64_t work)
+/* Another value of one of the plan's thresholds; 0: as planned. */
+static inline void set_threshold(const char *name, int64_t value)
 {
     int which = 0;
-    while (strcmp(cylstm_threshold_name(which), "blas_work") != 0) which++;
-    cylstm_set_threshold(which, work);
+    while (strcmp(cylstm_threshold_name(which), name) != 0) which++;
+    cylstm_set_threshold(which, value);
 }
 
 /* ---- teams ---- */
@@ -192,9 +192,11 @@ static inline int size_of_team(int threads)
 /* After a team has met a member that was not let run, calls do without teams for up to 1.6 s: waits that out. */
 static inline void calm_down(void)
 {
+#ifdef _OPENMP
     const double start = seconds();
     while (size_of_team(2) < 2 && seconds() < start + 10.0) sleep_ms(5);
     CHECK(size_of_team(2) == 2, "no team in 10 s");
+#endif
 }
 
 #endif

@@ -18,6 +18,19 @@ static inline arena new_arena(int64_t size)
 
 /* ---- a network of random parameters ---- */
 
+static inline cylstm_config draw_config(void)
+{
+    cylstm_config c = {
+        .input_size = random_integer(1, 20), .hidden_size = random_integer(1, 40), .num_layers = random_integer(1, 3)};
+    c.cell = (int32_t)random_integer(CYLSTM_LSTM, CYLSTM_RNN_RELU);
+    c.bidirectional = (int32_t)random_integer(0, 1);
+    c.bias = (int32_t)random_integer(0, 1);
+    c.vocab_size = random_integer(0, 2) == 0 ? random_integer(1, 30) : 0;
+    c.output_size = random_integer(0, 1) * random_integer(1, 20);
+    c.pooling = c.output_size > 0 ? (int32_t)random_integer(CYLSTM_POOL_NONE, CYLSTM_POOL_MAX) : CYLSTM_POOL_NONE;
+    return c;
+}
+
 typedef struct model {
     network net;
     float *parameters;
@@ -39,14 +52,15 @@ static inline model new_unpacked_model(cylstm_config config, const kernels *isa)
     CHECK(cylstm_network_init(&m.net, &config, isa) == CYLSTM_OK, "no network");
     m.parameters = new_random(m.net.layout.parameter_count, 0.5f);
     arena forward = {NULL, 0}, backward = {NULL, 0};
-    cylstm_weights_place(&m.net.weights, &m.net.layout, NULL, &forward, &backward);
+    cylstm_weights_place(&m.net.weights, &m.net.layout, &forward, &backward);
     m.forward_size = forward.used;
     m.backward_size = backward.used;
     forward = new_arena(m.forward_size);
     backward = new_arena(m.backward_size);
     m.forward_copies = forward.base;
     m.backward_copies = backward.base;
-    cylstm_weights_place(&m.net.weights, &m.net.layout, m.parameters, &forward, &backward);
+    cylstm_weights_place(&m.net.weights, &m.net.layout, &forward, &backward);
+    cylstm_weights_set_all(&m.net.weights, &m.net.layout, m.parameters);
     return m;
 }
 

@@ -200,7 +200,7 @@ static void test_by_kernels(const kernels *isa)
 /* Large enough for sgemm: gates that need padding and gates that do not, several tiles, and a head. */
 static void test_by_sgemm(const kernels *isa)
 {
-    let_sgemm_do_from(2000000);
+    set_threshold("blas_work", 2000000);
     const struct {
         int is_lstm;
         int64_t rows, inputs, outputs;

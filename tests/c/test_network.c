@@ -6,19 +6,6 @@
 #include "model.h"
 #include "sgemm.h"
 
-static cylstm_config draw_config(void)
-{
-    cylstm_config c = {
-        .input_size = random_integer(1, 20), .hidden_size = random_integer(1, 40), .num_layers = random_integer(1, 3)};
-    c.cell = (int32_t)random_integer(CYLSTM_LSTM, CYLSTM_RNN_RELU);
-    c.bidirectional = (int32_t)random_integer(0, 1);
-    c.bias = (int32_t)random_integer(0, 1);
-    c.vocab_size = random_integer(0, 2) == 0 ? random_integer(1, 30) : 0;
-    c.output_size = random_integer(0, 1) * random_integer(1, 20);
-    c.pooling = c.output_size > 0 ? (int32_t)random_integer(CYLSTM_POOL_NONE, CYLSTM_POOL_MAX) : CYLSTM_POOL_NONE;
-    return c;
-}
-
 static plan alone(int64_t chunk_rows)
 {
     return (plan){.threads = 1, .strands = 1, .chunk_rows = chunk_rows};
@@ -437,7 +424,7 @@ static void test_absurd_sizes_do_not_wrap(void)
 
 int main(void)
 {
-    let_sgemm_do_from(2000000);
+    set_threshold("blas_work", 2000000);
     const kernels *isas[MOST_ISAS];
     const int count = find_isas(isas);
     cylstm_set_thread_budget(3);

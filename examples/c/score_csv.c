@@ -1,0 +1,78 @@
+/*
+ * Score a table from standard input, row by row as rows come in: numbers separated by commas, a line for each step, after a
+ * line of names if there is one. Prints a line of outputs for each.
+ *
+ *     cc -std=c99 score_csv.c $(pkg-config --cflags --libs cylstm) -o score_csv
+ *     ./score_csv model.safetensors < table.csv
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cylstm.h"
+
+enum { LONGEST_LINE = 65536 };
+
+/* The line's numbers; 0 where it has other things, or not so many. */
+static int read_row(const char *line, float *row, int64_t width)
+{
+    char *end;
+    for (int64_t i = 0; i < width; i++) {
+        row[i] = strtof(line, &end);
+        if (end == line || (i + 1 < width && *end != ',')) return 0;
+        line = end + 1;
+    }
+    while (isspace((unsigned char)*end)) end++;
+    return *end == '\0';
+}
+
+static void print_row(const float *row, int64_t width)
+{
+    for (int64_t i = 0; i < width; i++) printf(i + 1 < width ? "%.9g," : "%.9g\n", (double)row[i]);
+}
+
+static int score(const cylstm_model *model, cylstm_state *state, float *x, float *y)
+{
+    static char line[LONGEST_LINE];
+    const int64_t inputs = cylstm_input_width(model), outputs = cylstm_output_width(model);
+    for (long number = 1; fgets(line, sizeof line, stdin) != NULL; number++) {
+        if (!read_row(line, x, inputs)) {
+            if (number == 1) continue; /* names */
+            fprintf(stderr, "line %ld: expected %ld numbers\n", number, (long)inputs);
+            return 1;
+        }
+        const cylstm_status status = cylstm_step(state, x, y);
+        if (status != CYLSTM_OK) {
+            fprintf(stderr, "line %ld: %s\n", number, cylstm_status_name(status));
+            return 1;
+        }
+        cylstm_values(model, 1, y, y);
+        print_row(y, outputs);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    char message[200];
+    cylstm_model *model = NULL;
+    cylstm_state *state = NULL;
+    int failed = 1;
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s model.safetensors < table.csv\n", argv[0]);
+        return 2;
+    }
+    if (cylstm_load(argv[1], NULL, &model, message, sizeof message) != CYLSTM_OK) {
+        fprintf(stderr, "%s: %s\n", argv[1], message);
+        return 1;
+    }
+    float *x = malloc((size_t)cylstm_input_width(model) * sizeof *x);
+    float *y = malloc((size_t)cylstm_output_width(model) * sizeof *y);
+    if (x != NULL && y != NULL && cylstm_state_new(model, NULL, &state) == CYLSTM_OK)
+        failed = score(model, state, x, y);
+    cylstm_state_free(state);
+    cylstm_model_free(model);
+    free(x);
+    free(y);
+    return failed;
+}

@@ -1,0 +1,18 @@
+/* A sentence on what was wrong, in a buffer of the caller's. */
+#ifndef CYLSTM_MESSAGE_H
+#define CYLSTM_MESSAGE_H
+
+#include "cylstm.h"
+
+typedef struct message {
+    char *text; /* NULL: nobody wants to know */
+    size_t size;
+} message;
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+/* Writes the sentence, cut to what fits; returns the status, so that a function may end with it. */
+cylstm_status cylstm_fail(message m, cylstm_status status, const char *format, ...);
+
+#endif

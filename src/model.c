@@ -1,0 +1,504 @@
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "memory.h"
+#include "safetensors.h"
+
+const char *cylstm_version(void)
+{
+    return CYLSTM_VERSION;
+}
+
+/* ---- memory, options ---- */
+
+static void *allocate_by_malloc(void *context, size_t size)
+{
+    (void)context;
+    return malloc(size);
+}
+
+static void release_by_free(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+cylstm_allocator cylstm_allocator_or_default(const cylstm_allocator *a)
+{
+    if (a->allocate != NULL && a->release != NULL) return *a;
+    return (cylstm_allocator){.allocate = allocate_by_malloc, .release = release_by_free};
+}
+
+int cylstm_read_struct(void *to, size_t to_size, const void *from)
+{
+    size_t size = 0;
+    memset(to, 0, to_size);
+    if (from == NULL) return 1;
+    memcpy(&size, from, sizeof size);
+    if (size < sizeof size || size > to_size) return 0;
+    memcpy(to, from, size);
+    return 1;
+}
+
+/* ---- what a file says ---- */
+
+enum {
+    FORMAT,
+    FORMAT_VERSION,
+    CELL,
+    POOLING,
+    TASK,
+    PYTHON,
+    BIDIRECTIONAL,
+    BIAS,
+    INPUT_SIZE,
+    VOCAB_SIZE,
+    HIDDEN_SIZE,
+    NUM_LAYERS,
+    OUTPUT_SIZE,
+    KEYS
+};
+
+enum { MOST_WORDS = 4, MOST_DIGITS = 9, MOST_LAYERS = 1024 };
+
+/* Each key with the words it can have, in the order of their enumerators; with none, an integer. */
+static const struct {
+    const char *name, *words[MOST_WORDS];
+} keys[KEYS] = {
+    [FORMAT] = {"format", {"cylstm"}},
+    [FORMAT_VERSION] = {"format_version", {"1"}},
+    [CELL] = {"cell", {"lstm", "rnn_tanh", "rnn_relu"}},
+    [POOLING] = {"pooling", {"none", "last", "mean", "max"}},
+    [TASK] = {"task", {"none", "classification", "regression", "language"}},
+    [PYTHON] = {"python", {0}},
+    [BIDIRECTIONAL] = {"bidirectional", {"0", "1"}},
+    [BIAS] = {"bias", {"0", "1"}},
+    [INPUT_SIZE] = {"input_size", {0}},
+    [VOCAB_SIZE] = {"vocab_size", {0}},
+    [HIDDEN_SIZE] = {"hidden_size", {0}},
+    [NUM_LAYERS] = {"num_layers", {0}},
+    [OUTPUT_SIZE] = {"output_size", {0}},
+};
+
+/* The tensors beside the network's, by index after those. */
+enum { INPUT_MEAN, INPUT_STD, OUTPUT_MEAN, OUTPUT_STD, SCALES };
+static const char *const scale_names[SCALES] = {"input_scale.mean", "input_scale.std", "output_scale.mean",
+                                                "output_scale.std"};
+
+typedef struct place {
+    int64_t begin, end; /* bytes in the file's data; end 0: not there */
+} place;
+
+typedef struct loader {
+    message message;
+    cylstm_load_options options;
+    cylstm_allocator allocator;
+    safetensors file;
+    int64_t values[KEYS]; /* -1: not seen */
+    network net;
+    int64_t count; /* of the network's tensors */
+    place *places; /* (count + SCALES) */
+} loader;
+
+static int read_digits(const word *value, int64_t *number)
+{
+    const size_t digits = strlen(value->text);
+    if (digits == 0 || digits > MOST_DIGITS || strspn(value->text, "0123456789") != digits) return 0;
+    *number = strtol(value->text, NULL, 10);
+    return 1;
+}
+
+static int read_value(int key, const word *value, int64_t *number)
+{
+    *number = 0;
+    if (key == PYTHON) return 1;
+    if (keys[key].words[0] == NULL) return read_digits(value, number);
+    for (; *number < MOST_WORDS && keys[key].words[*number] != NULL; ++*number) {
+        if (strcmp(keys[key].words[*number], value->text) == 0) return 1;
+    }
+    return 0;
+}
+
+static cylstm_status read_metadata_word(void *context, const word *key, const word *value)
+{
+    loader *l = context;
+    int k = 0;
+    while (k < KEYS && strcmp(keys[k].name, key->text) != 0) k++;
+    if (k == KEYS) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: unknown key %s", key->text);
+    if (l->values[k] >= 0) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata %s: there twice", key->text);
+    if (!read_value(k, value, &l->values[k])) {
+        const cylstm_status status = k == FORMAT_VERSION ? CYLSTM_UNSUPPORTED : CYLSTM_BAD_FILE;
+        return cylstm_fail(l->message, status, "metadata %s: unexpected value %s", key->text, value->text);
+    }
+    return CYLSTM_OK;
+}
+
+/* The network that the metadata describe, as far as the file is large enough for its weights. */
+static cylstm_status read_network(loader *l, const kernels *isa)
+{
+    for (int k = 0; k < KEYS; k++) l->values[k] = -1;
+    const visitor words = {.word = read_metadata_word, .context = l};
+    cylstm_status status = cylstm_safetensors_visit(&l->file, &words, l->message);
+    if (status != CYLSTM_OK) return status;
+    for (int k = 0; k < KEYS; k++) {
+        if (l->values[k] < 0)
+            return cylstm_fail(l->message, CYLSTM_BAD_FILE, "expected a cylstm model: no metadata %s", keys[k].name);
+    }
+    const cylstm_config config = {
+        .struct_size = sizeof config,
+        .cell = (int32_t)l->values[CELL],
+        .pooling = (int32_t)l->values[POOLING],
+        .bidirectional = (int32_t)l->values[BIDIRECTIONAL],
+        .bias = (int32_t)l->values[BIAS],
+        .vocab_size = l->values[VOCAB_SIZE],
+        .input_size = l->values[INPUT_SIZE],
+        .hidden_size = l->values[HIDDEN_SIZE],
+        .num_layers = l->values[NUM_LAYERS],
+        .output_size = l->values[OUTPUT_SIZE],
+    };
+    if (config.num_layers > MOST_LAYERS || cylstm_network_init(&l->net, &config, isa) != CYLSTM_OK)
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: sizes that no network can have");
+    const int64_t there = l->file.data_size / (int64_t)sizeof(float);
+    if (l->net.layout.parameter_count > there) {
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: sizes that need %lld weights, the file holds %lld",
+                           (long long)l->net.layout.parameter_count, (long long)there);
+    }
+    l->count = cylstm_layout_tensor_count(&l->net.layout);
+    return CYLSTM_OK;
+}
+
+/* ---- where its tensors lie ---- */
+
+static int64_t find_tensor(const loader *l, const char *name)
+{
+    for (int i = 0; i < SCALES; i++) {
+        if (strcmp(scale_names[i], name) == 0) return l->count + i;
+    }
+    return cylstm_layout_find(&l->net.layout, name);
+}
+
+/* Rows and columns that the tensor of this index has to have; columns 0: a vector. */
+static tensor expected_tensor(const loader *l, int64_t index)
+{
+    const cylstm_config *c = &l->net.layout.config;
+    if (index < l->count) return cylstm_layout_tensor(&l->net.layout, index);
+    return (tensor){.rows = index - l->count < OUTPUT_MEAN ? c->input_size : c->output_size};
+}
+
+static cylstm_status locate(void *context, const entry *e)
+{
+    loader *l = context;
+    const char *name = e->name.text;
+    const int64_t index = find_tensor(l, name);
+    if (index < 0) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: no tensor of this network", name);
+    if (l->places[index].end > 0) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: there twice", name);
+    const tensor t = expected_tensor(l, index);
+    if (strcmp(e->dtype.text, "F32") != 0)
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: expected F32, got %s", name, e->dtype.text);
+    const int matrix = t.columns > 0;
+    if (e->rank != 1 + matrix || e->shape[0] != t.rows || (matrix && e->shape[1] != t.columns))
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: not of the shape that the metadata ask for", name);
+    const int64_t size = t.rows * (matrix ? t.columns : 1) * (int64_t)sizeof(float);
+    if (e->begin < 0 || e->end > l->file.data_size || e->end - e->begin != size || size == 0)
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: its bytes are not as many as its shape has", name);
+    l->places[index] = (place){e->begin, e->end};
+    return CYLSTM_OK;
+}
+
+static const float *tensor_at(const loader *l, int64_t index)
+{
+    return (const float *)(const void *)(l->file.data + l->places[index].begin);
+}
+
+static int scale_is_sound(const loader *l, int64_t index)
+{
+    const int is_std = (index - l->count) % 2 == 1;
+    const float *values = tensor_at(l, index);
+    for (int64_t i = 0; i < expected_tensor(l, index).rows; i++) {
+        if (!(values[i] - values[i] == 0.0f) || (is_std && values[i] <= 0.0f)) return 0;
+    }
+    return 1;
+}
+
+/* All of a network's tensors, and means and deviations only together, only where there is something to scale. */
+static cylstm_status check_presence(const loader *l)
+{
+    const place *scales = l->places + l->count;
+    for (int64_t i = 0; i < l->count; i++) {
+        if (l->places[i].end == 0) {
+            return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: not in the file",
+                               cylstm_layout_tensor(&l->net.layout, i).name);
+        }
+    }
+    for (int i = 0; i < SCALES; i++) {
+        const int sensible = i < OUTPUT_MEAN ? l->values[VOCAB_SIZE] == 0 : l->values[TASK] == CYLSTM_TASK_REGRESSION;
+        const int there = scales[i].end > 0, other = scales[i ^ 1].end > 0;
+        if (there != other || (there && !sensible))
+            return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: one without the other, or out of place",
+                               scale_names[i]);
+        if (there && !scale_is_sound(l, l->count + i))
+            return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: expected finite numbers, deviations above 0",
+                               scale_names[i]);
+    }
+    return CYLSTM_OK;
+}
+
+static int by_begin(const void *a, const void *b)
+{
+    const int64_t left = ((const place *)a)->begin, right = ((const place *)b)->begin;
+    return (left > right) - (left < right);
+}
+
+/* Side by side, from the first byte to the last: none overlaps another, and none is hidden between them. */
+static cylstm_status check_places(loader *l, place *sorted)
+{
+    int64_t end = 0;
+    memcpy(sorted, l->places, (size_t)(l->count + SCALES) * sizeof(place));
+    qsort(sorted, (size_t)(l->count + SCALES), sizeof(place), by_begin);
+    for (int64_t i = 0; i < l->count + SCALES; i++) {
+        if (sorted[i].end == 0) continue;
+        if (sorted[i].begin != end)
+            return cylstm_fail(l->message, CYLSTM_BAD_FILE, "tensors that overlap, or with gaps");
+        end = sorted[i].end;
+    }
+    if (end == l->file.data_size) return CYLSTM_OK;
+    return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%lld bytes after the last tensor",
+                       (long long)(l->file.data_size - end));
+}
+
+static cylstm_status read_tensors(loader *l)
+{
+    const visitor tensors = {.tensor = locate, .context = l};
+    memset(l->places, 0, (size_t)(l->count + SCALES) * sizeof(place));
+    if ((uintptr_t)l->file.data % sizeof(float) != 0)
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "expected tensors aligned to 4 bytes");
+    cylstm_status status = cylstm_safetensors_visit(&l->file, &tensors, l->message);
+    if (status == CYLSTM_OK) status = check_places(l, l->places + l->count + SCALES);
+    return status == CYLSTM_OK ? check_presence(l) : status;
+}
+
+/* ---- the model ---- */
+
+/* What calls read of the file itself: the embedding, scales and, for sgemm, weights. */
+static int is_kept(const loader *l, int64_t index)
+{
+    if (index >= l->count) return 1;
+    if (index == 0 && l->net.layout.config.vocab_size > 0) return 1;
+    return l->options.sgemm != NULL && cylstm_layout_tensor(&l->net.layout, index).columns > 0;
+}
+
+/* Where calls will find it: borrowed, or copied into the arena. */
+static const float *keep(const loader *l, int64_t index, arena *a)
+{
+    const int64_t size = l->places[index].end - l->places[index].begin;
+    if (size == 0 || l->options.borrow) return size == 0 ? NULL : tensor_at(l, index);
+    float *copy = cylstm_arena_take(a, size, 1);
+    if (copy != NULL) memcpy(copy, tensor_at(l, index), (size_t)size);
+    return copy;
+}
+
+/* Places all of a model, or counts. */
+static cylstm_model *place_model(const loader *l, arena *a)
+{
+    cylstm_model *m = cylstm_arena_take(a, 1, sizeof *m);
+    weights counted, *w = m == NULL ? &counted : &m->net.weights;
+    const float *scales[SCALES];
+    if (m != NULL) *m = (cylstm_model){.net = l->net};
+    cylstm_weights_place(w, &l->net.layout, a, NULL);
+    for (int64_t i = 0; i < l->count + SCALES; i++) {
+        const float *tensor = is_kept(l, i) ? keep(l, i, a) : tensor_at(l, i);
+        if (i >= l->count) {
+            scales[i - l->count] = tensor;
+        } else if (m != NULL) {
+            cylstm_weights_set(w, &l->net.layout, i, tensor);
+        }
+    }
+    if (m == NULL) return NULL;
+    m->net.input_mean = scales[INPUT_MEAN];
+    m->net.input_std = scales[INPUT_STD];
+    m->output_mean = scales[OUTPUT_MEAN];
+    m->output_std = scales[OUTPUT_STD];
+    return m;
+}
+
+/* The file is not there any more: nothing points to it. */
+static void forget_file(const loader *l, cylstm_model *m)
+{
+    for (int64_t i = 0; i < l->count && !l->options.borrow; i++) {
+        if (!is_kept(l, i)) cylstm_weights_set(&m->net.weights, &l->net.layout, i, NULL);
+    }
+}
+
+static cylstm_status make_model(const loader *l, cylstm_model **model)
+{
+    arena a = {NULL, 0};
+    (void)place_model(l, &a);
+    const int64_t size = a.used, to_allocate = cylstm_memory_to_allocate(size);
+    void *block = (uint64_t)to_allocate > SIZE_MAX || to_allocate == INT64_MAX
+                      ? NULL
+                      : l->allocator.allocate(l->allocator.context, (size_t)to_allocate);
+    if (block == NULL) {
+        return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for a model of %lld bytes", (long long)size);
+    }
+    a = (arena){cylstm_memory_begin(block, size), 0};
+    cylstm_model *m = place_model(l, &a);
+    m->blas = (blas){l->options.sgemm, l->options.sgemm_context};
+    m->task = (cylstm_task)l->values[TASK];
+    m->bytes = to_allocate;
+    m->allocator = l->allocator;
+    m->block = block;
+    cylstm_weights_pack_forward(&m->net.weights, &m->net.layout, m->net.kernels, 1);
+    forget_file(l, m);
+    *model = m;
+    return CYLSTM_OK;
+}
+
+static void log_model(const loader *l, const cylstm_model *m)
+{
+    char text[160];
+    if (l->options.log == NULL) return;
+    (void)snprintf(text, sizeof text, "loaded %s, %lld parameters, %lld bytes, %s kernels",
+                   keys[CELL].words[l->values[CELL]], (long long)m->net.layout.parameter_count, (long long)m->bytes,
+                   m->net.kernels->name);
+    l->options.log(l->options.log_context, text);
+}
+
+static cylstm_status load_from(loader *l, const void *data, size_t size, cylstm_model **model)
+{
+    const kernels *isa = l->options.kernels == NULL ? cylstm_kernels_best() : cylstm_kernels_named(l->options.kernels);
+    if (isa == NULL)
+        return cylstm_fail(l->message, CYLSTM_UNSUPPORTED, "kernels %s: not for this processor", l->options.kernels);
+    cylstm_status status = cylstm_safetensors_open(&l->file, data, size, l->message);
+    if (status == CYLSTM_OK) status = read_network(l, isa);
+    if (status != CYLSTM_OK) return status;
+    const size_t places = 2 * (size_t)(l->count + SCALES) * sizeof(place);
+    l->places = l->allocator.allocate(l->allocator.context, places);
+    if (l->places == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to read the file's header");
+    status = read_tensors(l);
+    if (status == CYLSTM_OK) status = make_model(l, model);
+    l->allocator.release(l->allocator.context, l->places);
+    if (status == CYLSTM_OK) log_model(l, *model);
+    return status;
+}
+
+/* The caller's options; 0: they make no sense. */
+static int start(loader *l, const cylstm_load_options *options, cylstm_model **model, char *text, size_t text_size)
+{
+    *l = (loader){.message = {text, text_size}};
+    *model = NULL;
+    if (text != NULL && text_size > 0) text[0] = '\0';
+    if (!cylstm_read_struct(&l->options, sizeof l->options, options)) {
+        cylstm_fail(l->message, CYLSTM_INVALID_ARGUMENT, "options: expected struct_size to be set");
+        return 0;
+    }
+    l->allocator = cylstm_allocator_or_default(&l->options.allocator);
+    return 1;
+}
+
+cylstm_status cylstm_load_memory(const void *data, size_t size, const cylstm_load_options *options,
+                                 cylstm_model **model, char *text, size_t text_size)
+{
+    loader l;
+    if (!start(&l, options, model, text, text_size)) return CYLSTM_INVALID_ARGUMENT;
+    if ((uintptr_t)data % sizeof(int64_t) == 0) return load_from(&l, data, size, model);
+    if (l.options.borrow)
+        return cylstm_fail(l.message, CYLSTM_INVALID_ARGUMENT,
+                           "data: expected to be aligned to 8 bytes to be borrowed");
+    void *aligned = l.allocator.allocate(l.allocator.context, size > 0 ? size : 1);
+    if (aligned == NULL) return cylstm_fail(l.message, CYLSTM_OUT_OF_MEMORY, "no memory for %zu bytes of data", size);
+    memcpy(aligned, data, size);
+    const cylstm_status status = load_from(&l, aligned, size, model);
+    l.allocator.release(l.allocator.context, aligned);
+    return status;
+}
+
+/* How long a file is that can be read; -1 for a folder, say. */
+static long readable_size(FILE *file)
+{
+    char first[8];
+    if (fread(first, 1, sizeof first, file) == 0 && ferror(file)) return -1;
+    const long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    return fseek(file, 0, SEEK_SET) == 0 ? size : -1;
+}
+
+static cylstm_status load_file(loader *l, FILE *file, const char *path, cylstm_model **model)
+{
+    const long size = readable_size(file);
+    if (size < 0) return cylstm_fail(l->message, CYLSTM_CANNOT_READ, "cannot read %s", path);
+    void *data = l->allocator.allocate(l->allocator.context, (size_t)size + 1);
+    if (data == NULL)
+        return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for the %ld bytes of %s", size, path);
+    cylstm_status status = CYLSTM_CANNOT_READ;
+    if (fread(data, 1, (size_t)size, file) == (size_t)size) {
+        status = load_from(l, data, (size_t)size, model);
+    } else {
+        cylstm_fail(l->message, status, "cannot read all of %s", path);
+    }
+    l->allocator.release(l->allocator.context, data);
+    return status;
+}
+
+cylstm_status cylstm_load(const char *path, const cylstm_load_options *options, cylstm_model **model, char *text,
+                          size_t text_size)
+{
+    loader l;
+    if (!start(&l, options, model, text, text_size)) return CYLSTM_INVALID_ARGUMENT;
+    l.options.borrow = 0; /* what is read here does not stay */
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return cylstm_fail(l.message, CYLSTM_CANNOT_READ, "cannot open %s", path);
+    const cylstm_status status = load_file(&l, file, path, model);
+    fclose(file);
+    return status;
+}
+
+void cylstm_model_free(cylstm_model *model)
+{
+    if (model != NULL) model->allocator.release(model->allocator.context, model->block);
+}
+
+/* ---- what it is ---- */
+
+int64_t cylstm_input_width(const cylstm_model *model)
+{
+    const cylstm_config *c = &model->net.layout.config;
+    return c->vocab_size > 0 ? 1 : c->input_size;
+}
+
+int64_t cylstm_output_width(const cylstm_model *model)
+{
+    const layout *l = &model->net.layout;
+    return l->config.output_size > 0 ? l->config.output_size : l->width;
+}
+
+const cylstm_config *cylstm_model_config(const cylstm_model *model)
+{
+    return &model->net.layout.config;
+}
+
+cylstm_task cylstm_model_task(const cylstm_model *model)
+{
+    return model->task;
+}
+
+const char *cylstm_model_kernels(const cylstm_model *model)
+{
+    return model->net.kernels->name;
+}
+
+int64_t cylstm_model_bytes(const cylstm_model *model)
+{
+    return model->bytes;
+}
+
+void cylstm_values(const cylstm_model *model, int64_t rows, const float *scores, float *values)
+{
+    const int64_t width = cylstm_output_width(model);
+    for (int64_t i = 0; i < rows * width; i++) {
+        const float scaled = model->output_std == NULL ? scores[i] : scores[i] * model->output_std[i % width];
+        values[i] = model->output_mean == NULL ? scaled : scaled + model->output_mean[i % width];
+    }
+}

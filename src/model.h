@@ -1,0 +1,25 @@
+/* A loaded network, as the calls of a state see it. */
+#ifndef CYLSTM_MODEL_H
+#define CYLSTM_MODEL_H
+
+#include "message.h"
+#include "network.h"
+
+struct cylstm_model {
+    network net;
+    blas blas; /* sgemm NULL: none */
+    cylstm_task task;
+    const float *output_mean, *output_std; /* (O) each; NULL: values are scores */
+    int64_t bytes;
+    cylstm_allocator allocator;
+    void *block; /* what the allocator gave, with all of this in it */
+};
+
+/* malloc and free, where `a` names no other. */
+cylstm_allocator cylstm_allocator_or_default(const cylstm_allocator *a);
+
+/* A structure of the caller's, of its version, as one of ours: what it does not have is zero. 0: of a later version, or its
+ * struct_size was not set. NULL from: all zero. */
+int cylstm_read_struct(void *to, size_t to_size, const void *from);
+
+#endif

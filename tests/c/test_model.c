@@ -1,0 +1,607 @@
+/*
+ * The public calls: the numbers of the core, whatever way a model was loaded and a call divided; a status for whatever is
+ * wrong with a file, an option, an argument, or memory.
+ *
+ *     cc -std=c11 -fopenmp -Isrc tests/c/test_model.c libcylstm.a -lm -lpthread -o test_model && ./test_model
+ */
+#include "check.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+
+#include "file.h"
+#include "safetensors.h"
+
+enum { MESSAGE = 200 };
+
+/* ---- memory that is counted, and fails when told to ---- */
+
+typedef struct counter {
+    int64_t held, allocations, fail_at; /* the allocation of this number, from 0, fails */
+} counter;
+
+static void *counted_allocate(void *context, size_t size)
+{
+    counter *c = context;
+    if (c->allocations++ == c->fail_at) return NULL;
+    c->held++;
+    return allocate(size);
+}
+
+static void counted_release(void *context, void *memory)
+{
+    ((counter *)context)->held--;
+    free(memory);
+}
+
+static cylstm_allocator counted(counter *c)
+{
+    return (cylstm_allocator){counted_allocate, counted_release, c};
+}
+
+/* ---- the numbers ---- */
+
+static cylstm_model *load(const file *f, const cylstm_load_options *options)
+{
+    cylstm_model *model = NULL;
+    char message[MESSAGE] = "";
+    const cylstm_status status = cylstm_load_memory(f->bytes, f->size, options, &model, message, sizeof message);
+    CHECK(status == CYLSTM_OK, "%s: %s", cylstm_status_name(status), message);
+    return model;
+}
+
+/* x as the network itself sees it, by the file's scale. */
+static void scale_input(const file *f, const layout *l, data *d)
+{
+    const int64_t width = l->config.input_size;
+    for (int64_t i = 0; f->scaled && i < d->x_size; i++)
+        d->x[i] = (d->x[i] - f->scale[i % width]) / f->scale[width + i % width];
+}
+
+/* The states of the data, for cylstm_state_set; what pooling carries is zero. */
+static float *initial_values(const model *m, const data *d, const cylstm_state *s)
+{
+    float *values = new_zeros(cylstm_state_count(s));
+    for (int i = 0; i < m->net.layout.states; i++)
+        memcpy(values + i * d->state_size, d->state[i], (size_t)d->state_size * sizeof(float));
+    return values;
+}
+
+/* One call of a block, on a state that begins as the data say. */
+static void check_block(const model *m, const data *d, const results *expected, cylstm_state *s, int threads)
+{
+    float *values = initial_values(m, d, s), *y = new_floats(d->y_size);
+    const int has_tokens = m->net.layout.config.vocab_size > 0;
+    const cylstm_call call = {.struct_size = sizeof call,
+                              .steps = d->steps,
+                              .x = has_tokens ? NULL : d->x,
+                              .tokens = has_tokens ? d->tokens : NULL,
+                              .lengths = d->lengths,
+                              .y = y,
+                              .threads = threads};
+    cylstm_state_set(s, values);
+    CHECK(cylstm_call_run(s, &call) == CYLSTM_OK, "a block");
+    cylstm_state_get(s, values);
+    CHECK(same_bits(y, expected->y, d->y_size), "y");
+    for (int i = 0; i < m->net.layout.states; i++)
+        CHECK(same_bits(values + i * d->state_size, expected->state[i], d->state_size), "state %d", i);
+    free(values);
+    free(y);
+}
+
+/* Step by step; `d` has no padding. */
+static void check_steps(const model *m, const data *d, const results *expected, cylstm_state *s)
+{
+    const int64_t width = output_width(&m->net.layout), inputs = m->net.layout.config.input_size;
+    const int pooled = m->net.layout.config.pooling != CYLSTM_POOL_NONE;
+    float *values = initial_values(m, d, s), *y = new_floats(d->batch * width);
+    cylstm_state_set(s, values);
+    for (int64_t t = 0; t < d->steps; t++) {
+        const cylstm_status status = m->net.layout.config.vocab_size > 0
+                                         ? cylstm_step_tokens(s, d->tokens + t * d->batch, y)
+                                         : cylstm_step(s, d->x + t * d->batch * inputs, y);
+        CHECK(status == CYLSTM_OK, "a step");
+        if (!pooled) CHECK(same_bits(y, expected->y + t * d->batch * width, d->batch * width), "y of step %d", (int)t);
+    }
+    if (pooled) CHECK(same_bits(y, expected->y, d->batch * width), "y after all steps");
+    cylstm_state_get(s, values);
+    CHECK(same_bits(values, expected->state[0], d->state_size), "h after all steps");
+    free(values);
+    free(y);
+}
+
+static void check_model(const model *m, const file *f, const cylstm_model *loaded)
+{
+    data d = new_data(&m->net.layout, random_integer(1, 12), random_integer(1, 5), 1);
+    data full = new_data(&m->net.layout, random_integer(1, 12), random_integer(1, 5), 0);
+    data *both[] = {&d, &full};
+    for (int i = 0; i < 2; i++) {
+        data *now = both[i], scaled = *now;
+        scaled.x = new_floats(now->x_size);
+        memcpy(scaled.x, now->x, (size_t)now->x_size * sizeof(float));
+        scale_input(f, &m->net.layout, &scaled);
+        results expected = new_results(m, now);
+        const how h = {.plan = cylstm_plan(&m->net.layout, now->rows, now->batch, 1)};
+        run_forward(m, &scaled, &h, &expected);
+        const cylstm_state_options options = {
+            .struct_size = sizeof options, .batch = now->batch, .max_steps = now->steps + 3, .max_threads = 3};
+        cylstm_state *s;
+        set_threshold("split_sequences", 1); /* the memory suffices for plans that come out otherwise */
+        CHECK(cylstm_state_new(loaded, &options, &s) == CYLSTM_OK, "a state");
+        set_threshold("split_sequences", 0);
+        check_block(m, now, &expected, s, 0);
+        check_block(m, now, &expected, s, 3);
+        if (now == &full && m->net.layout.directions == 1) check_steps(m, now, &expected, s);
+        cylstm_state_free(s);
+        const size_t bytes = (size_t)cylstm_state_bytes(loaded, &options);
+        arena own = new_arena((int64_t)bytes);
+        CHECK(cylstm_state_place(loaded, &options, own.base, bytes - 1, &s) == CYLSTM_INVALID_ARGUMENT, "too little");
+        CHECK(cylstm_state_place(loaded, &options, own.base, bytes, &s) == CYLSTM_OK, "a state of the caller's");
+        check_block(m, now, &expected, s, 2);
+        cylstm_state_free(s);
+        free(own.base);
+        free(scaled.x);
+        free_results(&expected);
+    }
+    free_data(&d);
+    free_data(&full);
+}
+
+/* Loaded from memory, aligned or not, borrowed, and from a file. */
+static void test_numbers(const kernels *isa)
+{
+    for (int i = 0; i < 40; i++) {
+        model m = new_model(draw_config(), isa);
+        file f = new_file(&m, i % 2);
+        cylstm_load_options options = {.struct_size = sizeof options, .kernels = isa->name, .borrow = i % 3 == 0};
+        cylstm_model *loaded = load(&f, &options);
+        check_model(&m, &f, loaded);
+        cylstm_model_free(loaded);
+        char *moved = allocate(f.size + 1);
+        memcpy(moved + 1, f.bytes, f.size);
+        options.borrow = 0;
+        CHECK(cylstm_load_memory(moved + 1, f.size, &options, &loaded, NULL, 0) == CYLSTM_OK, "data at an odd place");
+        free(moved);
+        check_model(&m, &f, loaded);
+        cylstm_model_free(loaded);
+        options.borrow = 1;
+        CHECK(cylstm_load_memory(f.bytes + 1, f.size - 1, &options, &loaded, NULL, 0) == CYLSTM_INVALID_ARGUMENT,
+              "odd");
+        free_file(&f);
+        free_model(&m);
+    }
+}
+
+static void test_values(void)
+{
+    const cylstm_config config = {.input_size = 2, .hidden_size = 3, .num_layers = 1, .output_size = 2};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 1), plain = new_file(&m, 0);
+    cylstm_model *loaded = load(&f, NULL), *layer = load(&plain, NULL);
+    const float scores[] = {1.0f, 2.0f, -3.0f, 0.0f}, *mean = f.scale + 4, *std = f.scale + 6;
+    float values[4];
+    cylstm_values(loaded, 2, scores, values);
+    for (int i = 0; i < 4; i++) {
+        const float product = scores[i] * std[i % 2];
+        CHECK(values[i] == product + mean[i % 2], "value %d: %g", i, (double)values[i]);
+    }
+    cylstm_values(layer, 2, scores, values);
+    CHECK(same_bits(values, scores, 4), "no regression: as they are");
+    CHECK(cylstm_model_task(loaded) == CYLSTM_TASK_REGRESSION && cylstm_model_task(layer) == CYLSTM_TASK_NONE, "task");
+    CHECK(cylstm_output_width(loaded) == 2 && cylstm_input_width(loaded) == 2, "widths");
+    CHECK(strcmp(cylstm_model_kernels(loaded), cylstm_kernels_best()->name) == 0, "kernels");
+    CHECK(cylstm_model_config(loaded)->hidden_size == 3 && cylstm_model_bytes(loaded) > 0, "config");
+    cylstm_model_free(loaded);
+    cylstm_model_free(layer);
+    free_file(&f);
+    free_file(&plain);
+    free_model(&m);
+}
+
+/* ---- many threads, one model ---- */
+
+enum { THREADS = 8, STREAM_STEPS = 50 };
+
+typedef struct streaming {
+    const cylstm_model *model;
+    const float *x; /* (T, I) */
+    float *y;       /* (T, W) */
+} streaming;
+
+static void *stream(void *context)
+{
+    const streaming *s = context;
+    const int64_t inputs = cylstm_input_width(s->model), outputs = cylstm_output_width(s->model);
+    cylstm_state *state;
+    CHECK(cylstm_state_new(s->model, NULL, &state) == CYLSTM_OK, "a state");
+    for (int64_t t = 0; t < STREAM_STEPS; t++)
+        CHECK(cylstm_step(state, s->x + t * inputs, s->y + t * outputs) == CYLSTM_OK, "a step");
+    cylstm_state_free(state);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    const cylstm_config config = {.input_size = 7, .hidden_size = 30, .num_layers = 2, .output_size = 3};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    cylstm_model *loaded = load(&f, NULL);
+    float *x = new_random(STREAM_STEPS * config.input_size, 1.0f);
+    streaming all[THREADS];
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) all[i] = (streaming){loaded, x, new_floats(STREAM_STEPS * config.output_size)};
+    for (int i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, stream, &all[i]) == 0, "a thread");
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    for (int i = 1; i < THREADS; i++)
+        CHECK(same_bits(all[i].y, all[0].y, STREAM_STEPS * config.output_size), "thread %d", i);
+    for (int i = 0; i < THREADS; i++) free(all[i].y);
+    free(x);
+    cylstm_model_free(loaded);
+    free_file(&f);
+    free_model(&m);
+}
+
+/* ---- sgemm from outside ---- */
+
+static int sgemm_calls;
+
+static void plain_sgemm(void *context, int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+                        const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+{
+    ++*(int *)context;
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0.0;
+            for (int64_t p = 0; p < k; p++)
+                sum += (double)(transpose_a ? a[p * lda + i] : a[i * lda + p]) *
+                       (transpose_b ? b[j * ldb + p] : b[p * ldb + j]);
+            c[i * ldc + j] = (float)(alpha * sum + (beta == 0.0f ? 0.0 : beta * (double)c[i * ldc + j]));
+        }
+    }
+}
+
+static void test_sgemm(void)
+{
+    const cylstm_config config = {.input_size = 40, .hidden_size = 32, .num_layers = 1, .bias = 1};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    set_threshold("blas_work", 1000);
+    for (int borrow = 0; borrow < 2; borrow++) {
+        const cylstm_load_options options = {
+            .struct_size = sizeof options, .sgemm = plain_sgemm, .sgemm_context = &sgemm_calls, .borrow = borrow};
+        cylstm_model *loaded = load(&f, &options), *without = load(&f, NULL);
+        const cylstm_state_options block = {.struct_size = sizeof block, .max_steps = 50};
+        cylstm_state *s, *reference;
+        float *x = new_random(50 * 40, 1.0f), *y = new_floats(50 * 32), *expected = new_floats(50 * 32);
+        CHECK(cylstm_state_new(loaded, &block, &s) == CYLSTM_OK, "a state");
+        CHECK(cylstm_state_new(without, &block, &reference) == CYLSTM_OK, "a state");
+        sgemm_calls = 0;
+        CHECK(cylstm_run(reference, 50, x, expected) == CYLSTM_OK && sgemm_calls == 0, "without sgemm");
+        CHECK(cylstm_run(s, 50, x, y) == CYLSTM_OK && sgemm_calls > 0, "with sgemm");
+        for (int i = 0; i < 50 * 32; i++) CHECK(fabsf(y[i] - expected[i]) < 1e-5f, "y %d", i);
+        cylstm_state_free(s);
+        cylstm_state_free(reference);
+        cylstm_model_free(loaded);
+        cylstm_model_free(without);
+        free(x);
+        free(y);
+        free(expected);
+    }
+    set_threshold("blas_work", 0);
+    free_file(&f);
+    free_model(&m);
+}
+
+/* ---- headers ---- */
+
+static cylstm_status count_tensors(void *context, const entry *e)
+{
+    ++*(int *)context;
+    return e->begin == 0 && e->end == 4 ? CYLSTM_OK : CYLSTM_BAD_FILE;
+}
+
+static cylstm_status see_word(void *context, const word *key, const word *value)
+{
+    *(int *)context += 10;
+    return key->whole && value->whole ? CYLSTM_OK : CYLSTM_UNSUPPORTED;
+}
+
+#define ENTRY "\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"
+#define LONG "0123456789012345678901234567890123456789012345678901234567890123456789"
+
+/* What of JSON a header may have, and what it may not; how many entries are seen in it, words counting ten. */
+static void test_headers(void)
+{
+    static const struct {
+        const char *text;
+        cylstm_status status;
+        int seen;
+    } cases[] = {
+        {"{}", CYLSTM_OK, 0},
+        {" { } \n", CYLSTM_OK, 0},
+        {"{\"a\":{" ENTRY "},\t\"b\" : {" ENTRY "} }", CYLSTM_OK, 2},
+        {"{\"a\":{\"shape\":[ ],\"data_offsets\":[ 0 , 4 ],\"dtype\":\"F32\"}}", CYLSTM_OK, 1},
+        {"{\"a\":{\"shape\":[1,2,3,4],\"data_offsets\":[0,4],\"dtype\":\"F32\"}}", CYLSTM_OK, 1},
+        {"{\"__metadata__\":{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20AC\\u0041\"},\"a\":{" ENTRY "}}", CYLSTM_OK,
+         11},
+        {"{\"__metadata__\":{}}", CYLSTM_OK, 0},
+        {"{\"__metadata__\":{\"a\":\"" LONG "\"}}", CYLSTM_UNSUPPORTED, 10},
+        {"{\"__metadata__\":{\"a\":1}}", CYLSTM_BAD_FILE, 0},
+        {"{\"__metadata__\":[]}", CYLSTM_BAD_FILE, 0},
+        {"", CYLSTM_BAD_FILE, 0},
+        {"{", CYLSTM_BAD_FILE, 0},
+        {"[]", CYLSTM_BAD_FILE, 0},
+        {"{}{", CYLSTM_BAD_FILE, 0},
+        {"{,}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{" ENTRY "},}", CYLSTM_BAD_FILE, 1},
+        {"{\"a\":{" ENTRY "} \"b\":{" ENTRY "}}", CYLSTM_BAD_FILE, 1},
+        {"{\"a\" {" ENTRY "}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{" ENTRY "," ENTRY "}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{" ENTRY ",\"shape\":[1]}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{" ENTRY ",\"more\":[1]}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9999999999999999999],\"data_offsets\":[0,4]}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[[[[[[[[[[[[[[[[", CYLSTM_BAD_FILE, 0},
+        {"{\"a\":{\"dtype\":{\"dtype\":{\"dtype\":{\"dtype\":{", CYLSTM_BAD_FILE, 0},
+        {"{\"a", CYLSTM_BAD_FILE, 0},
+        {"{\"a\n\":{" ENTRY "}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\\x\":{" ENTRY "}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\\", CYLSTM_BAD_FILE, 0},
+        {"{\"a\\u00", CYLSTM_BAD_FILE, 0},
+        {"{\"a\\u00g0\":{" ENTRY "}}", CYLSTM_BAD_FILE, 0},
+        {"{\"a\\u0000\":{" ENTRY "}}", CYLSTM_BAD_FILE, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const uint64_t length = strlen(cases[i].text);
+        char *bytes = allocate(8 + length);
+        int seen = 0;
+        const visitor v = {.word = see_word, .tensor = count_tensors, .context = &seen};
+        safetensors opened;
+        memcpy(bytes, &length, 8);
+        memcpy(bytes + 8, cases[i].text, length);
+        cylstm_status status = cylstm_safetensors_open(&opened, bytes, 8 + length, (message){NULL, 0});
+        CHECK(status == CYLSTM_OK, "open %s", cases[i].text);
+        status = cylstm_safetensors_visit(&opened, &v, (message){NULL, 0});
+        CHECK(status == cases[i].status && seen == cases[i].seen, "%s: %s, %d seen", cases[i].text,
+              cylstm_status_name(status), seen);
+        free(bytes);
+    }
+}
+
+/* ---- what is wrong ---- */
+
+static cylstm_status load_text(const file *f, const char *from, const char *to, char *message)
+{
+    file changed = {.bytes = allocate(f->size), .size = f->size};
+    cylstm_model *model = NULL;
+    memcpy(changed.bytes, f->bytes, f->size);
+    char *at = NULL;
+    for (int64_t i = 8; i + (int64_t)strlen(from) <= f->header && at == NULL; i++) {
+        if (memcmp(changed.bytes + i, from, strlen(from)) == 0) at = changed.bytes + i;
+    }
+    CHECK(at != NULL && strlen(from) == strlen(to), "no %s in the file", from);
+    if (at != NULL) memcpy(at, to, strlen(to));
+    const cylstm_status status = cylstm_load_memory(changed.bytes, changed.size, NULL, &model, message, MESSAGE);
+    CHECK((status == CYLSTM_OK) == (model != NULL), "a model or none");
+    cylstm_model_free(model);
+    free(changed.bytes);
+    return status;
+}
+
+/* A file whose header has other text of the same length: which status, and what the message names. */
+static void test_bad_headers(void)
+{
+    static const struct {
+        const char *from, *to;
+        cylstm_status status;
+        const char *named;
+    } cases[] = {
+        {"\"cylstm\"", "\"cylstn\"", CYLSTM_BAD_FILE, "format"},
+        {"\"format_version\":\"1\"", "\"format_version\":\"2\"", CYLSTM_UNSUPPORTED, "format_version"},
+        {"\"lstm\"", "\"gruu\"", CYLSTM_BAD_FILE, "cell"},
+        {"\"mean\"", "\"mode\"", CYLSTM_BAD_FILE, "pooling"},
+        {"\"hidden_size\":\"9\"", "\"hidden_size\":\"8\"", CYLSTM_BAD_FILE, "weight_ih_l0"},
+        {"\"hidden_size\":\"9\"", "\"hidden_size\":\"0\"", CYLSTM_BAD_FILE, "sizes"},
+        {"\"hidden_size\":\"9\"", "\"hidden_size\":\"x\"", CYLSTM_BAD_FILE, "hidden_size"},
+        {"\"hidden_size\":\"9\"", "\"hidden_sizz\":\"9\"", CYLSTM_BAD_FILE, "hidden_sizz"},
+        {"\"num_layers\":\"1\"", "\"num_layers\":\"9\"", CYLSTM_BAD_FILE, "weights"},
+        {"\"bias\":\"1\"", "\"bias\":\"2\"", CYLSTM_BAD_FILE, "bias"},
+        {"\"bias\":\"1\"", "\"cell\":\"1\"", CYLSTM_BAD_FILE, "twice"},
+        {"weight_hh_l0\"", "weight_ih_l0\"", CYLSTM_BAD_FILE, "twice"},
+        {"weight_hh_l0\"", "weight_hh_l7\"", CYLSTM_BAD_FILE, "weight_hh_l7"},
+        {"\"head.bias\":{\"dtype\":\"F32\"", "\"head.bias\":{\"dtype\":\"F16\"", CYLSTM_BAD_FILE, "F16"},
+        {"\"head.bias\":{\"dtype\":\"F32\",\"shape\":[5]", "\"head.bias\":{\"dtype\":\"F32\",\"shape\":[6]",
+         CYLSTM_BAD_FILE, "shape"},
+        {"\"dtype\":\"F32\",\"shape\":[5]", "\"shape\":[5]  ,\"shape\":[5]", CYLSTM_BAD_FILE, "expected F32"},
+        {"[0,", "[8,", CYLSTM_BAD_FILE, "bytes"},
+        {"[1728,1872]", "[1584,1728]", CYLSTM_BAD_FILE, "overlap"}, /* bias_hh_l0 where bias_ih_l0 lies */
+        {"\"dtype\"", "\"dtypo\"", CYLSTM_BAD_FILE, "byte"},
+        {"\"shape\":[36,2]", "\"dtype\":\"F32\" ", CYLSTM_BAD_FILE, "shape"},
+        {"\"python\":\"{", "\"python\":{{", CYLSTM_BAD_FILE, "byte"},
+        {"\\u00e9", "\\u0000", CYLSTM_BAD_FILE, "byte"},
+        {"\\u00e9", "\\x00e9", CYLSTM_BAD_FILE, "byte"},
+        {"input_scale.std", "input_scale.sts", CYLSTM_BAD_FILE, "input_scale.sts"},
+        {"\"output_size\":\"5\"", "\"output_size\":\"0\"", CYLSTM_BAD_FILE, "sizes"},
+        {"\"regression\"", "\"language\"  ", CYLSTM_BAD_FILE, "output_scale"},
+    };
+    const cylstm_config config = {
+        .input_size = 2, .hidden_size = 9, .num_layers = 1, .output_size = 5, .bias = 1, .pooling = CYLSTM_POOL_MEAN};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 1);
+    char message[MESSAGE];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const cylstm_status status = load_text(&f, cases[i].from, cases[i].to, message);
+        CHECK(status == cases[i].status && strstr(message, cases[i].named) != NULL, "%s -> %s: %s: %s", cases[i].from,
+              cases[i].to, cylstm_status_name(status), message);
+    }
+    float *std = (float *)(void *)(f.bytes + f.header) + m.net.layout.parameter_count + 2;
+    for (int i = 0; i < 3; i++) {
+        *std = (float[]){0.0f, NAN, INFINITY}[i];
+        cylstm_model *model;
+        CHECK(cylstm_load_memory(f.bytes, f.size, NULL, &model, NULL, 0) == CYLSTM_BAD_FILE, "a deviation of %g",
+              (double)*std);
+    }
+    free_file(&f);
+    free_model(&m);
+}
+
+/* Bytes that no tensor has. */
+static void test_hidden_bytes(void)
+{
+    model m = new_model(draw_config(), cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    char *longer = allocate(f.size + 4), message[MESSAGE];
+    cylstm_model *model;
+    memcpy(longer, f.bytes, f.size);
+    memset(longer + f.size, 0, 4);
+    CHECK(cylstm_load_memory(longer, f.size + 4, NULL, &model, message, MESSAGE) == CYLSTM_BAD_FILE,
+          "bytes at the end");
+    CHECK(strstr(message, "4 bytes after") != NULL, "%s", message);
+    free(longer);
+    free_file(&f);
+    free_model(&m);
+}
+
+/* Every truncation, and damage of all kinds: a status, and a model that runs if it is OK. */
+static void test_damage(void)
+{
+    model m = new_model(draw_config(), cylstm_kernels_best());
+    file f = new_file(&m, 1);
+    cylstm_model *model;
+    for (size_t size = 0; size < f.size; size++) {
+        if (size > (size_t)f.header + 16 && size % 97 != 0) continue;
+        file cut = {.bytes = allocate(size), .size = size};
+        memcpy(cut.bytes, f.bytes, size);
+        CHECK(cylstm_load_memory(cut.bytes, size, NULL, &model, NULL, 0) == CYLSTM_BAD_FILE, "%zu of %zu", size,
+              f.size);
+        free(cut.bytes);
+    }
+    for (int i = 0; i < 20000; i++) {
+        const int64_t at = random_integer(0, f.header - 1), other = random_integer(8, f.header - 1);
+        const char before = f.bytes[at];
+        f.bytes[at] = i % 2 ? f.bytes[other] : (char)random_bits();
+        if (cylstm_load_memory(f.bytes, f.size, NULL, &model, NULL, 0) == CYLSTM_OK) cylstm_model_free(model);
+        f.bytes[at] = before;
+    }
+    free_file(&f);
+    free_model(&m);
+}
+
+/* Memory that fails at each allocation in turn. */
+static void test_allocations(void)
+{
+    const cylstm_config config = {
+        .input_size = 3, .hidden_size = 5, .num_layers = 2, .output_size = 2, .pooling = CYLSTM_POOL_MAX};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    int done = 0;
+    for (int64_t fail_at = 0; !done; fail_at++) {
+        counter c = {.fail_at = fail_at};
+        const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
+        const cylstm_state_options with_counter = {.struct_size = sizeof with_counter, .allocator = counted(&c)};
+        cylstm_model *model = NULL;
+        cylstm_state *s = NULL;
+        cylstm_status status = cylstm_load_memory(f.bytes, f.size, &options, &model, NULL, 0);
+        if (status == CYLSTM_OK) status = cylstm_state_new(model, &with_counter, &s);
+        done = status == CYLSTM_OK;
+        CHECK(done || status == CYLSTM_OUT_OF_MEMORY, "%s", cylstm_status_name(status));
+        if (done) {
+            const int64_t before = c.allocations;
+            float x[3] = {0}, y[2];
+            for (int i = 0; i < 100; i++) CHECK(cylstm_step(s, x, y) == CYLSTM_OK, "a step");
+            CHECK(c.allocations == before, "a step allocates");
+            CHECK(fail_at == before, "%d of %d allocations failed in turn", (int)fail_at, (int)before);
+        }
+        cylstm_state_free(s);
+        cylstm_model_free(model);
+        CHECK(c.held == 0, "%d blocks are still held after allocation %d failed", (int)c.held, (int)fail_at);
+    }
+    free_file(&f);
+    free_model(&m);
+}
+
+static void test_arguments(void)
+{
+    const cylstm_config config = {.input_size = 3, .hidden_size = 5, .num_layers = 1, .vocab_size = 7};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    cylstm_model *model = NULL;
+    cylstm_state *s, *other;
+    char message[MESSAGE] = "";
+    const int32_t good[] = {0, 6, 3, 3}, bad[] = {0, 6, 7, 3};
+    const int64_t lengths[] = {2, 3};
+    float y[20], before[20] = {0};
+    CHECK(cylstm_load("no/such/file", NULL, &model, message, sizeof message) == CYLSTM_CANNOT_READ, "no file");
+    CHECK(strstr(message, "no/such/file") != NULL && model == NULL, "%s", message);
+    CHECK(cylstm_load(".", NULL, &model, message, sizeof message) == CYLSTM_CANNOT_READ, "a folder: %s", message);
+    const cylstm_load_options unset = {.kernels = "avx2"}, unknown = {.struct_size = sizeof unknown, .kernels = "vax"};
+    CHECK(cylstm_load_memory(f.bytes, f.size, &unset, &model, NULL, 0) == CYLSTM_INVALID_ARGUMENT, "struct_size");
+    CHECK(cylstm_load_memory(f.bytes, f.size, &unknown, &model, message, 12) == CYLSTM_UNSUPPORTED, "kernels");
+    CHECK(strlen(message) == 11, "cut to its buffer: %s", message);
+    model = load(&f, NULL);
+    const cylstm_state_options two = {.struct_size = sizeof two, .batch = 2, .max_steps = 2};
+    const cylstm_state_options huge = {.struct_size = sizeof huge, .batch = INT64_MAX / 2, .max_steps = INT64_MAX / 2};
+    const cylstm_state_options negative = {.struct_size = sizeof negative, .batch = -1};
+    CHECK(cylstm_state_new(model, &huge, &s) == CYLSTM_TOO_LARGE && s == NULL, "huge");
+    CHECK(cylstm_state_bytes(model, &huge) == INT64_MAX && cylstm_state_bytes(model, &negative) == -1, "bytes");
+    CHECK(cylstm_state_new(model, &negative, &s) == CYLSTM_INVALID_ARGUMENT, "negative");
+    CHECK(cylstm_state_new(model, &two, &s) == CYLSTM_OK, "a state");
+    CHECK(cylstm_state_new(model, NULL, &other) == CYLSTM_OK, "a state");
+    memset(y, 0, sizeof y);
+    const struct {
+        cylstm_call call;
+        cylstm_status status;
+        const char *named;
+    } calls[] = {
+        {{.steps = 2, .tokens = bad, .y = y}, CYLSTM_INVALID_ARGUMENT, "got 7 at step 1 of sequence 0"},
+        {{.steps = 3, .tokens = good, .y = y}, CYLSTM_TOO_LARGE, "steps"},
+        {{.steps = 0, .tokens = good, .y = y}, CYLSTM_INVALID_ARGUMENT, "steps"},
+        {{.steps = 2, .tokens = good, .y = y, .threads = 2}, CYLSTM_TOO_LARGE, "threads"},
+        {{.steps = 2, .tokens = good, .y = NULL}, CYLSTM_INVALID_ARGUMENT, "y:"},
+        {{.steps = 2, .x = y, .y = y}, CYLSTM_INVALID_ARGUMENT, "tokens alone"},
+        {{.steps = 2, .tokens = good, .lengths = lengths, .y = y}, CYLSTM_INVALID_ARGUMENT, "lengths[1]"},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        cylstm_call call = calls[i].call;
+        call.struct_size = sizeof call;
+        call.message = message;
+        call.message_size = sizeof message;
+        const cylstm_status status = cylstm_call_run(s, &call);
+        CHECK(status == calls[i].status && strstr(message, calls[i].named) != NULL, "call %d: %s: %s", (int)i,
+              cylstm_status_name(status), message);
+    }
+    CHECK(cylstm_step(s, y, y) == CYLSTM_UNSUPPORTED, "numbers for tokens");
+    CHECK(cylstm_step_tokens(s, bad + 2, y) == CYLSTM_INVALID_ARGUMENT, "a bad token");
+    CHECK(same_bits(y, before, 20), "y is left alone");
+    CHECK(cylstm_state_copy(s, other) == CYLSTM_INVALID_ARGUMENT, "another batch");
+    cylstm_state_free(s);
+    cylstm_state_free(other);
+    cylstm_state_free(NULL);
+    cylstm_model_free(model);
+    cylstm_model_free(NULL);
+    free_file(&f);
+    free_model(&m);
+}
+
+int main(void)
+{
+    const kernels *isas[MOST_ISAS];
+    const int count = find_isas(isas);
+    /* So that even these small networks are worth threads, and directions and layers side by side. */
+    set_threshold("work_per_thread", 1);
+    set_threshold("wave_chunks", 2);
+    for (int i = 0; i < count; i++) test_numbers(isas[i]);
+    test_values();
+    test_threads();
+    test_sgemm();
+    test_headers();
+    test_bad_headers();
+    test_hidden_bytes();
+    for (int i = 0; i < 3; i++) test_damage();
+    test_allocations();
+    test_arguments();
+    return report("test_model");
+}

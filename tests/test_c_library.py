@@ -1,0 +1,288 @@
+"""The C library by itself: the files that Python saves give the bits that Python computes.
+
+A shared library, compiled by each compiler there is at the least and at the most optimisation, and
+loaded with ctypes: what it exports is the public header and nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_c import ISA_FLAGS as ISA_FLAGS_OF
+
+import cylstm
+from cylstm import _core
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(path for path in ROOT.glob("src/*.c") if not path.stem.startswith("kernels_"))
+ISA_FLAGS = {"generic": [], **ISA_FLAGS_OF.get(platform.machine(), {})}
+FLAGS = ["-std=c11", "-ffp-contract=off", "-fopenmp", "-fPIC", "-fvisibility=hidden", "-Isrc"]
+STEPS, BATCH = 7, 3
+
+
+class StateOptions(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("batch", ctypes.c_int64),
+        ("max_steps", ctypes.c_int64),
+        ("max_threads", ctypes.c_int32),
+        ("allocator", ctypes.c_void_p * 3),
+    )
+
+
+class Call(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("steps", ctypes.c_int64),
+        ("x", ctypes.c_void_p),
+        ("tokens", ctypes.c_void_p),
+        ("lengths", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("threads", ctypes.c_int32),
+        ("message", ctypes.c_void_p),
+        ("message_size", ctypes.c_size_t),
+    )
+
+
+def compile_library(compiler: str, level: str, folder: Path) -> Path:
+    """The whole core as one shared library."""
+    objects = []
+    for source in (*SOURCES, *(ROOT / f"src/kernels_{isa}.c" for isa in ISA_FLAGS)):
+        extra = ISA_FLAGS.get(source.stem.removeprefix("kernels_"), [])
+        objects.append(str(folder / f"{source.stem}.o"))
+        options = [*FLAGS, "-DCYLSTM_SHARED", level, *extra]
+        command = [compiler, *options, "-c", str(source), "-o", objects[-1]]
+        subprocess.run(command, check=True, cwd=ROOT)
+    library = folder / "libcylstm.so"
+    command = [compiler, "-shared", "-fopenmp", *objects, "-lm", "-o", str(library)]
+    subprocess.run(command, check=True)
+    return library
+
+
+@pytest.fixture(
+    scope="module",
+    params=list(itertools.product(("gcc", "clang"), ("-O0", "-O3"))),
+    ids="".join,
+)
+def library_file(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Path:
+    compiler, level = request.param
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    return compile_library(compiler, level, tmp_path_factory.mktemp(compiler + level))
+
+
+@pytest.fixture(scope="module")
+def library(library_file: Path) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(library_file))
+    loaded.cylstm_output_width.restype = ctypes.c_int64
+    loaded.cylstm_model_kernels.restype = ctypes.c_char_p
+    loaded.cylstm_version.restype = ctypes.c_char_p
+    return loaded
+
+
+class Model:
+    """A model file as the C library reads it."""
+
+    def __init__(self, library: ctypes.CDLL, path: Path) -> None:
+        self.library, self.pointer = library, ctypes.c_void_p()
+        message = ctypes.create_string_buffer(200)
+        status = library.cylstm_load(
+            str(path).encode(), None, ctypes.byref(self.pointer), message, ctypes.c_size_t(200)
+        )
+        assert status == 0, message.value
+
+    def run(self, x: np.ndarray, lengths: np.ndarray | None, pooled: bool, threads: int) -> Any:
+        """One block of (T, B, I) or, of tokens, (T, B), from the beginning."""
+        options = StateOptions(ctypes.sizeof(StateOptions), BATCH, STEPS, threads)
+        state = ctypes.c_void_p()
+        status = self.library.cylstm_state_new(
+            self.pointer, ctypes.byref(options), ctypes.byref(state)
+        )
+        assert status == 0
+        width = self.library.cylstm_output_width(self.pointer)
+        y = np.full((BATCH, width) if pooled else (STEPS, BATCH, width), np.nan, np.float32)
+        call = Call(ctypes.sizeof(Call), STEPS, y=y.ctypes.data, threads=threads)
+        setattr(call, "tokens" if x.dtype == np.int32 else "x", x.ctypes.data)
+        if lengths is not None:
+            call.lengths = lengths.ctypes.data
+        assert self.library.cylstm_call_run(state, ctypes.byref(call)) == 0
+        self.library.cylstm_state_free(state)
+        return y
+
+    def free(self) -> None:
+        self.library.cylstm_model_free(self.pointer)
+
+
+def check_against_python(library: ctypes.CDLL, model: Any, path: Path, rng: Any) -> None:
+    """Save, load, and run the same sequences in both."""
+    model.save(path)
+    loaded = Model(library, path)
+    pooled = getattr(model, "_config", {}).get("pooling") is not None
+    run = model.scores if isinstance(model, cylstm.SequenceModel) else model
+    if (vocabulary := model._network_config["vocab_size"]) > 0:
+        x = rng.integers(vocabulary, size=(STEPS, BATCH), dtype=np.int32)
+    else:
+        width = model._network_config["input_size"]
+        x = rng.standard_normal((STEPS, BATCH, width), np.float32)
+    for lengths in (None, np.array([3, STEPS, 0])):
+        expected = run(x, lengths=lengths, reproducible=True)
+        expected = expected[0] if isinstance(expected, tuple) else expected
+        for threads in (1, 2):
+            y = loaded.run(x, lengths, pooled, threads)
+            np.testing.assert_array_equal(y.view(np.int32), expected.view(np.int32))
+    loaded.free()
+
+
+@pytest.mark.parametrize(
+    ("cell", "bidirectional", "bias", "num_layers"),
+    list(itertools.product(("lstm", "tanh", "relu"), (False, True), (False, True), (1, 2))),
+)
+def test_a_layer_gives_pythons_bits(library, tmp_path, cell, bidirectional, bias, num_layers):
+    options = {"bidirectional": bidirectional, "bias": bias, "num_layers": num_layers, "seed": 1}
+    if cell == "lstm":
+        layer = cylstm.LSTM(5, 19, **options)
+    else:
+        layer = cylstm.RNN(5, 19, nonlinearity=cell, **options)
+    check_against_python(library, layer, tmp_path / "layer", np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("cell", "tokens", "bidirectional", "pooling", "scaled"),
+    list(
+        itertools.product(
+            ("lstm", "rnn"),
+            (False, True),
+            (False, True),
+            (None, "last", "mean", "max"),
+            (False, True),
+        )
+    ),
+)
+def test_a_model_gives_pythons_bits(
+    library, tmp_path, cell, tokens, bidirectional, pooling, scaled
+):
+    sizes = {"vocab_size": 9, "embedding_size": 6} if tokens else {"input_size": 6}
+    model = cylstm.SequenceModel(
+        task="regression",
+        cell=cell,
+        hidden_size=21,
+        num_layers=2,
+        bidirectional=bidirectional,
+        pooling=pooling,
+        output_size=3,
+        seed=2,
+        **sizes,
+    )
+    model.extras = {"of no use to C": ['"', "é\n", {"deep": [1, [2, [3]]]}]}
+    if scaled:
+        model.set_output_scale([1.0, 2.0, 3.0], [0.5, 1.5, 2.5])
+        if not tokens:
+            model.set_input_scale(np.arange(6.0), np.arange(1.0, 7.0))
+    check_against_python(library, model, tmp_path / "model", np.random.default_rng(0))
+
+
+def test_the_library_is_of_this_version_and_takes_the_same_kernels(library, tmp_path):
+    cylstm.LSTM(2, 3).save(tmp_path / "layer")
+    loaded = Model(library, tmp_path / "layer")
+    assert library.cylstm_version().decode() == cylstm.__version__
+    assert library.cylstm_model_kernels(loaded.pointer).decode() == _core.build_info()["isa"]
+    loaded.free()
+
+
+def test_nothing_is_exported_but_the_header(library_file):
+    table = subprocess.run(
+        ["nm", "-D", "--defined-only", str(library_file)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    exported = {line.split()[-1] for line in table.splitlines()}
+    header = (ROOT / "src/cylstm.h").read_text()
+    assert exported == set(re.findall(r"^CYLSTM_API [^;(]*?(\w+)\(", header, re.MULTILINE))
+
+
+@pytest.mark.parametrize("standard", ["c99", "c11", "c++11"])
+def test_the_header_compiles_alone(tmp_path, standard):
+    source = tmp_path / ("alone.cpp" if "+" in standard else "alone.c")
+    source.write_text('#include "cylstm.h"\n')
+    compiler = "g++" if "+" in standard else "gcc"
+    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    command = [compiler, f"-std={standard}", *warnings, f"-I{ROOT}/src", "-c", str(source)]
+    subprocess.run([*command, "-o", str(tmp_path / "alone.o")], check=True)
+
+
+# --- examples ------------------------------------------------------------------------------------
+
+
+def build_example(library_file: Path, compiler: str, sources: list[str], folder: Path) -> str:
+    """A program linked with the shared library, as the head of its source says."""
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    program, where = str(folder / "program"), str(library_file.parent)
+    paths = [str(ROOT / "examples" / source) for source in sources]
+    modules = ["-J", str(folder)] if compiler == "gfortran" else ["-Wall", "-Wextra", "-Werror"]
+    options = [f"-I{ROOT}/src", f"-L{where}", f"-Wl,-rpath,{where}", "-lcylstm", *modules]
+    subprocess.run([compiler, *paths, *options, "-o", program], check=True)
+    return program
+
+
+def run_example(program: str, *arguments: str, text: str = "") -> str:
+    done = subprocess.run(
+        [program, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[cylstm.SequenceModel, Path]:
+    """A regression of three numbers, with both scales."""
+    model = cylstm.SequenceModel(
+        task="regression", input_size=3, hidden_size=10, output_size=2, seed=0
+    )
+    model.set_input_scale([1.0, 2.0, 3.0], [1.0, 2.0, 0.5])
+    model.set_output_scale([10.0, 20.0], [2.0, 3.0])
+    model.save(tmp_path / "model.safetensors")
+    return model, tmp_path / "model.safetensors"
+
+
+def series() -> np.ndarray:
+    """What the C++ and the Fortran example make."""
+    return (np.float32(0.1) * (np.arange(30) % 7).astype(np.float32)).reshape(10, 3)
+
+
+def test_the_c_example_scores_a_table(library_file, tmp_path, saved):
+    model, path = saved
+    program = build_example(library_file, "gcc", ["c/score_csv.c"], tmp_path)
+    x = np.random.default_rng(0).standard_normal((20, 3), np.float32)
+    lines = [",".join(f"{number:.9g}" for number in row) for row in x]
+    printed = run_example(program, str(path), text="\n".join(["a,b,c", *lines]))
+    values = np.array([line.split(",") for line in printed.splitlines()], np.float32)
+    np.testing.assert_array_equal(values, model.predict(x, reproducible=True))
+    wrong = subprocess.run(
+        [program, str(path)], input="1,2,3\n1,2\n", capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 1 and "line 2: expected 3 numbers" in wrong.stderr
+    missing = subprocess.run([program, "none"], capture_output=True, text=True, check=False)
+    assert missing.returncode == 1 and "cannot open none" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("compiler", "sources"),
+    [("g++", ["cpp/raii.cpp"]), ("gfortran", ["fortran/cylstm.f90", "fortran/step.f90"])],
+)
+def test_an_example_gives_pythons_numbers(library_file, tmp_path, saved, compiler, sources):
+    model, path = saved
+    program = build_example(library_file, compiler, sources, tmp_path)
+    printed = run_example(program, str(path)).split()[:10]
+    expected = model.scores(series(), reproducible=True)[:, 0]
+    np.testing.assert_allclose(np.array(printed, np.float32), expected, rtol=1e-6)

@@ -372,7 +372,7 @@ def test_the_choices_of_the_plan_make_a_difference(blas_as_planned):
             continue  # not of a call's plan
         network = cylstm.LSTM(64, 64, 2, bidirectional="directions" in choice.question)._network
         batch, plans = 30 if "sequences" in choice.threshold else 1, []
-        for value in (choice.above, choice.below):
+        for value in (choice.above or choice.sizes[0], choice.below):
             with planned_with(choice.threshold, value):
                 plans.append(network.plan(600, batch, 2, False))
         assert plans[0] != plans[1], choice

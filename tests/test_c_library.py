@@ -286,3 +286,37 @@ def test_an_example_gives_pythons_numbers(library_file, tmp_path, saved, compile
     printed = run_example(program, str(path)).split()[:10]
     expected = model.scores(series(), reproducible=True)[:, 0]
     np.testing.assert_allclose(np.array(printed, np.float32), expected, rtol=1e-6)
+
+
+# --- steps that call nothing ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sealed_steps(tmp_path_factory: Any) -> str:
+    """A program that the kernel kills where a step calls the system, and that counts malloc."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("glibc is not installed")
+    folder = tmp_path_factory.mktemp("sealed")
+    library = compile_library("gcc", "-O3", folder)
+    where, program = str(folder), str(folder / "sealed_steps")
+    link = [f"-L{where}", f"-Wl,-rpath,{where}", "-lcylstm", "-lm"]
+    source = "tests/c/sealed_steps.c"
+    command = ["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Isrc", source, *link]
+    subprocess.run([*command, "-o", program], check=True, cwd=ROOT)
+    assert library.exists()
+    return program
+
+
+@pytest.mark.parametrize(
+    ("inputs", "hidden", "options"),
+    [(1, 16, {}), (8, 40, {"num_layers": 2}), (64, 64, {"bias": False}), (128, 256, {})],
+)
+def test_steps_and_blocks_call_nothing(sealed_steps, tmp_path, inputs, hidden, options):
+    cylstm.LSTM(inputs, hidden, seed=0, **options).save(tmp_path / "layer")
+    print(run_example(sealed_steps, str(tmp_path / "layer"), "5000"))
+
+
+@pytest.mark.slow
+def test_the_worst_of_ten_million_steps(sealed_steps, tmp_path):
+    cylstm.LSTM(1, 16, seed=0).save(tmp_path / "layer")
+    print(run_example(sealed_steps, str(tmp_path / "layer"), "10000000"))

@@ -21,9 +21,10 @@ static void pack(stream *s, const float *parameters)
 {
     const layout *l = &s->net.layout;
     arena place = {NULL, 0};
-    cylstm_weights_place(&s->net.weights, l, NULL, &place, NULL);
+    cylstm_weights_place(&s->net.weights, l, &place, NULL);
     place = (arena){s->copies = allocate(place.used), 0};
-    cylstm_weights_place(&s->net.weights, l, parameters, &place, NULL);
+    cylstm_weights_place(&s->net.weights, l, &place, NULL);
+    cylstm_weights_set_all(&s->net.weights, l, parameters);
     cylstm_weights_pack_forward(&s->net.weights, l, s->net.kernels, 1);
 }
 

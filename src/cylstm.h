@@ -17,12 +17,14 @@
  * are dense float32, the last index running fastest; sizes and lengths are int64_t.
  *
  * A model is constant once loaded: any number of threads may use it at once. A state belongs to one stream, or batch of
- * streams, and to one thread at a time. Nothing here aborts, exits or prints; on failure, what a call would have written is
- * left alone unless it says otherwise. Pointers must not be NULL where it is not said that they may be.
+ * streams, and to one thread at a time. Nothing here aborts, exits or prints (OpenMP does, where a call of several threads
+ * is refused them by the system); on failure, what a call would have written is left alone unless it says otherwise. Pointers
+ * must not be NULL where it is not said that they may be.
  *
  * Versions: within a major version, or a minor one while the major is 0, functions, their meaning and the numbers of
  * enumerators stay, and structures only grow at the end, with members whose zero means what it did before; that is why
- * they begin with struct_size. Model files say their own version.
+ * they begin with struct_size, and why a structure of a later header is taken where its further members are zero, and
+ * refused where they are not. Model files say their own version.
  */
 #ifndef CYLSTM_H
 #define CYLSTM_H
@@ -112,18 +114,21 @@ CYLSTM_API void cylstm_state_free(cylstm_state *state);
 /*
  * One step of all B sequences: x (B, I) -> y (B, W), with pooling of the sequences so far.
  *
- * y may not overlap x. Neither allocates, locks nor calls the system where the state has one thread. UNSUPPORTED where the
- * model is bidirectional or takes tokens. Not for two threads at once on one state.
+ * On the calling thread. Allocates nothing, locks nothing and does not call the system. y may not overlap x, here and in all
+ * calls below. UNSUPPORTED where the model is bidirectional or takes tokens. Mean pooling counts its steps in float32: to
+ * 16,777,216.
  */
 CYLSTM_API cylstm_status cylstm_step(cylstm_state *state, const float *x, float *y);
 
-/* The same for a model with an embedding: tokens (B) in 0 .. V-1; INVALID_ARGUMENT for any other, before any step. */
+/* The same for a model with an embedding: tokens (B) in 0 .. V-1; INVALID_ARGUMENT for any other, before any step, and
+ * UNSUPPORTED where the model takes numbers. */
 CYLSTM_API cylstm_status cylstm_step_tokens(cylstm_state *state, const int32_t *tokens, float *y);
 
 /*
  * `steps` steps at once: x (T, B, I) -> y (T, B, W), or (B, W) with pooling. As many calls of cylstm_step give the same
  * bits. Goes on from the state, which then is that of the last step: reset it where a new sequence begins, and always
- * with a bidirectional model. TOO_LARGE for more steps than options->max_steps. Allocates nothing.
+ * with a bidirectional model. INVALID_ARGUMENT for less than one step, and for tokens where the model takes numbers or the other
+ * way round; TOO_LARGE for more steps than options->max_steps. On the calling thread; allocates nothing.
  */
 CYLSTM_API cylstm_status cylstm_run(cylstm_state *state, int64_t steps, const float *x, float *y);
 CYLSTM_API cylstm_status cylstm_run_tokens(cylstm_state *state, int64_t steps, const int32_t *tokens, float *y);
@@ -209,13 +214,14 @@ typedef void (*cylstm_sgemm)(void *context, int transpose_a, int transpose_b, in
 /* How to load. Set struct_size, and what is not wanted to zero. */
 struct cylstm_load_options {
     size_t struct_size;          /* sizeof(cylstm_load_options) */
-    cylstm_allocator allocator;  /* allocate NULL: malloc and free */
+    cylstm_allocator allocator;  /* allocate NULL: malloc and free; release NULL: nothing is given back */
     const char *kernels;         /* "generic", "avx2", "avx512", "neon"; NULL: the fastest here. Else UNSUPPORTED */
     cylstm_sgemm sgemm; /* for large products; NULL: the library's own kernels do all, and bits do not depend on
                                     how sequences are batched */
     void *sgemm_context;
-    int32_t borrow; /* of cylstm_load_memory: data stays as it is, aligned to 8 bytes, until the model is freed.
-                                    The embedding, and weights for sgemm, are read there instead of being copied */
+    int32_t borrow; /* of cylstm_load_memory: data stays as it is until the model is freed, and is aligned to 8
+                                    bytes (INVALID_ARGUMENT where that does not align its tensors). The embedding, scales
+                                    and weights for sgemm are read there instead of being copied */
     void (*log)(void *context, const char *message); /* told what was loaded; NULL: silence */
     void *log_context;
 };

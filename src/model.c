@@ -27,10 +27,16 @@ static void release_by_free(void *context, void *memory)
     free(memory);
 }
 
+static void release_nothing(void *context, void *memory)
+{
+    (void)context;
+    (void)memory;
+}
+
 cylstm_allocator cylstm_allocator_or_default(const cylstm_allocator *a)
 {
-    if (a->allocate != NULL && a->release != NULL) return *a;
-    return (cylstm_allocator){.allocate = allocate_by_malloc, .release = release_by_free};
+    if (a->allocate == NULL) return (cylstm_allocator){.allocate = allocate_by_malloc, .release = release_by_free};
+    return (cylstm_allocator){a->allocate, a->release == NULL ? release_nothing : a->release, a->context};
 }
 
 int cylstm_read_struct(void *to, size_t to_size, const void *from)
@@ -39,8 +45,11 @@ int cylstm_read_struct(void *to, size_t to_size, const void *from)
     memset(to, 0, to_size);
     if (from == NULL) return 1;
     memcpy(&size, from, sizeof size);
-    if (size < sizeof size || size > to_size) return 0;
-    memcpy(to, from, size);
+    if (size < sizeof size) return 0;
+    for (size_t i = to_size; i < size; i++) {
+        if (((const char *)from)[i] != 0) return 0;
+    }
+    memcpy(to, from, size < to_size ? size : to_size);
     return 1;
 }
 
@@ -99,6 +108,7 @@ typedef struct loader {
     cylstm_allocator allocator;
     safetensors file;
     int64_t values[KEYS]; /* -1: not seen */
+    int of_format; /* read are now the first keys, which say whether the others can be read; else the others */
     network net;
     int64_t count; /* of the network's tensors */
     place *places; /* (count + SCALES) */
@@ -128,6 +138,7 @@ static cylstm_status read_metadata_word(void *context, const word *key, const wo
     loader *l = context;
     int k = 0;
     while (k < KEYS && strcmp(keys[k].name, key->text) != 0) k++;
+    if ((k <= FORMAT_VERSION) != l->of_format) return CYLSTM_OK;
     if (k == KEYS) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: unknown key %s", key->text);
     if (l->values[k] >= 0) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata %s: there twice", key->text);
     if (!read_value(k, value, &l->values[k])) {
@@ -137,17 +148,27 @@ static cylstm_status read_metadata_word(void *context, const word *key, const wo
     return CYLSTM_OK;
 }
 
-/* The network that the metadata describe, as far as the file is large enough for its weights. */
-static cylstm_status read_network(loader *l, const kernels *isa)
+/* All keys from `first` to `last`, in whatever order the file has them. */
+static cylstm_status read_keys(loader *l, int first, int last)
 {
-    for (int k = 0; k < KEYS; k++) l->values[k] = -1;
     const visitor words = {.word = read_metadata_word, .context = l};
-    cylstm_status status = cylstm_safetensors_visit(&l->file, &words, l->message);
+    for (int k = first; k <= last; k++) l->values[k] = -1;
+    l->of_format = first == FORMAT;
+    const cylstm_status status = cylstm_safetensors_visit(&l->file, &words, l->message);
     if (status != CYLSTM_OK) return status;
-    for (int k = 0; k < KEYS; k++) {
+    for (int k = first; k <= last; k++) {
         if (l->values[k] < 0)
             return cylstm_fail(l->message, CYLSTM_BAD_FILE, "expected a cylstm model: no metadata %s", keys[k].name);
     }
+    return CYLSTM_OK;
+}
+
+/* The network that the metadata describe, as far as the file is large enough for its weights. */
+static cylstm_status read_network(loader *l, const kernels *isa)
+{
+    cylstm_status status = read_keys(l, FORMAT, FORMAT_VERSION);
+    if (status == CYLSTM_OK) status = read_keys(l, CELL, KEYS - 1);
+    if (status != CYLSTM_OK) return status;
     const cylstm_config config = {
         .struct_size = sizeof config,
         .cell = (int32_t)l->values[CELL],
@@ -274,8 +295,6 @@ static cylstm_status read_tensors(loader *l)
 {
     const visitor tensors = {.tensor = locate, .context = l};
     memset(l->places, 0, (size_t)(l->count + SCALES) * sizeof(place));
-    if ((uintptr_t)l->file.data % sizeof(float) != 0)
-        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "expected tensors aligned to 4 bytes");
     cylstm_status status = cylstm_safetensors_visit(&l->file, &tensors, l->message);
     if (status == CYLSTM_OK) status = check_places(l, l->places + l->count + SCALES);
     return status == CYLSTM_OK ? check_presence(l) : status;
@@ -367,6 +386,35 @@ static void log_model(const loader *l, const cylstm_model *m)
     l->options.log(l->options.log_context, text);
 }
 
+/* Reads where the tensors lie, then makes the model of them. */
+static cylstm_status load_tensors(loader *l, cylstm_model **model)
+{
+    const size_t size = 2 * (size_t)(l->count + SCALES) * sizeof(place);
+    l->places = l->allocator.allocate(l->allocator.context, size);
+    if (l->places == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to read the file's header");
+    cylstm_status status = read_tensors(l);
+    if (status == CYLSTM_OK) status = make_model(l, model);
+    l->allocator.release(l->allocator.context, l->places);
+    return status;
+}
+
+/* Tensors at an odd place are copied to an even one meanwhile: the format does not ask for any. */
+static cylstm_status load_aligned(loader *l, cylstm_model **model)
+{
+    const char *data = l->file.data;
+    if ((uintptr_t)data % sizeof(float) == 0) return load_tensors(l, model);
+    if (l->options.borrow)
+        return cylstm_fail(l->message, CYLSTM_INVALID_ARGUMENT,
+                           "data: expected tensors aligned to 4 bytes to be borrowed");
+    char *copy = l->allocator.allocate(l->allocator.context, (size_t)l->file.data_size + 1);
+    if (copy == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to align the file's tensors");
+    memcpy(copy, data, (size_t)l->file.data_size);
+    l->file.data = copy;
+    const cylstm_status status = load_tensors(l, model);
+    l->allocator.release(l->allocator.context, copy);
+    return status;
+}
+
 static cylstm_status load_from(loader *l, const void *data, size_t size, cylstm_model **model)
 {
     const kernels *isa = l->options.kernels == NULL ? cylstm_kernels_best() : cylstm_kernels_named(l->options.kernels);
@@ -374,13 +422,7 @@ static cylstm_status load_from(loader *l, const void *data, size_t size, cylstm_
         return cylstm_fail(l->message, CYLSTM_UNSUPPORTED, "kernels %s: not for this processor", l->options.kernels);
     cylstm_status status = cylstm_safetensors_open(&l->file, data, size, l->message);
     if (status == CYLSTM_OK) status = read_network(l, isa);
-    if (status != CYLSTM_OK) return status;
-    const size_t places = 2 * (size_t)(l->count + SCALES) * sizeof(place);
-    l->places = l->allocator.allocate(l->allocator.context, places);
-    if (l->places == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to read the file's header");
-    status = read_tensors(l);
-    if (status == CYLSTM_OK) status = make_model(l, model);
-    l->allocator.release(l->allocator.context, l->places);
+    if (status == CYLSTM_OK) status = load_aligned(l, model);
     if (status == CYLSTM_OK) log_model(l, *model);
     return status;
 }
@@ -392,7 +434,8 @@ static int start(loader *l, const cylstm_load_options *options, cylstm_model **m
     *model = NULL;
     if (text != NULL && text_size > 0) text[0] = '\0';
     if (!cylstm_read_struct(&l->options, sizeof l->options, options)) {
-        cylstm_fail(l->message, CYLSTM_INVALID_ARGUMENT, "options: expected struct_size to be set");
+        cylstm_fail(l->message, CYLSTM_INVALID_ARGUMENT,
+                    "options: expected struct_size to be set, and no member that only a later version has");
         return 0;
     }
     l->allocator = cylstm_allocator_or_default(&l->options.allocator);
@@ -404,16 +447,7 @@ cylstm_status cylstm_load_memory(const void *data, size_t size, const cylstm_loa
 {
     loader l;
     if (!start(&l, options, model, text, text_size)) return CYLSTM_INVALID_ARGUMENT;
-    if ((uintptr_t)data % sizeof(int64_t) == 0) return load_from(&l, data, size, model);
-    if (l.options.borrow)
-        return cylstm_fail(l.message, CYLSTM_INVALID_ARGUMENT,
-                           "data: expected to be aligned to 8 bytes to be borrowed");
-    void *aligned = l.allocator.allocate(l.allocator.context, size > 0 ? size : 1);
-    if (aligned == NULL) return cylstm_fail(l.message, CYLSTM_OUT_OF_MEMORY, "no memory for %zu bytes of data", size);
-    memcpy(aligned, data, size);
-    const cylstm_status status = load_from(&l, aligned, size, model);
-    l.allocator.release(l.allocator.context, aligned);
-    return status;
+    return load_from(&l, data, size, model);
 }
 
 /* How long a file is that can be read; -1 for a folder, say. */

@@ -60,7 +60,7 @@ static void restore_mode(uint64_t before)
 
 /* ---- fork ---- */
 
-static atomic_int fork_generation, busy_threads, thread_budget = 1;
+static atomic_int fork_generation, busy_threads, thread_budget; /* 0: not set */
 
 int cylstm_fork_generation(void)
 {
@@ -136,16 +136,27 @@ void cylstm_set_thread_budget(int threads)
     atomic_store(&thread_budget, threads);
 }
 
+static int processors(void)
+{
+#ifdef _OPENMP
+    return omp_get_num_procs();
+#else
+    return 1;
+#endif
+}
+
 int cylstm_thread_budget(void)
 {
-    return atomic_load(&thread_budget);
+    const int set = atomic_load(&thread_budget);
+    return set > 0 ? set : processors();
 }
 
 /* Takes up to `wanted` of the cores no other call holds; at least one, so that nobody waits. */
 static int take_threads(int wanted)
 {
     if (wanted > 1 && is_crowded()) wanted = 1;
-    const int budget = wanted > cylstm_thread_budget() ? wanted : cylstm_thread_budget();
+    const int allowed = wanted > 1 ? cylstm_thread_budget() : 1; /* one alone asks nobody: the system may be asked */
+    const int budget = wanted > allowed ? wanted : allowed;
     int busy = atomic_load(&busy_threads), taken;
     do {
         const int free_threads = budget - busy;

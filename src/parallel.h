@@ -61,7 +61,8 @@ typedef struct group {
  * barriers are its own; what one group wrote, another sees after a barrier of the team. */
 group cylstm_group(const worker *w, int strands);
 
-/* The cores all concurrent calls share. A call takes what is free, at least one. */
+/* The cores all concurrent calls share: until it is set, all that this process may use. A call takes what is free, at
+ * least one. */
 void cylstm_set_thread_budget(int threads);
 int cylstm_thread_budget(void);
 

@@ -240,7 +240,10 @@ static cylstm_status check_call(const cylstm_state *s, const cylstm_call *c, mes
         return cylstm_fail(m, CYLSTM_TOO_LARGE, "steps: expected at most the announced %lld, got %lld",
                            (long long)s->max_steps, (long long)c->steps);
     }
-    if (c->threads < 0 || c->threads > s->max_threads) {
+    if (c->threads < 0) {
+        return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT, "threads: expected 0 or more, got %d", (int)c->threads);
+    }
+    if (c->threads > s->max_threads) {
         return cylstm_fail(m, CYLSTM_TOO_LARGE, "threads: expected at most the announced %d, got %d", s->max_threads,
                            (int)c->threads);
     }
@@ -284,6 +287,7 @@ cylstm_status cylstm_call_run(cylstm_state *state, const cylstm_call *call)
     int64_t rows;
     if (!cylstm_read_struct(&c, sizeof c, call)) return CYLSTM_INVALID_ARGUMENT;
     const message m = {c.message, c.message_size};
+    if (m.text != NULL && m.size > 0) m.text[0] = '\0';
     cylstm_status status = check_call(state, &c, m);
     if (status == CYLSTM_OK) status = check_lengths(state, &c, m, &rows);
     return status == CYLSTM_OK ? run_block(state, &c, rows, m) : status;

@@ -241,35 +241,38 @@ static void set_recorded(recurrent_pass *p, const tape *t, int64_t stack)
     }
 }
 
-/* One layer in one direction, as one of the strands that may run at once. */
-static recurrent_forward forward_walk(const forward_call *f, int64_t layer, int direction, int64_t strand, rows input)
+/* One layer in one direction, as one of the strands that may run at once. Written where it is used: a copy of so many
+ * narrow fields stalls, for as long as the step of a small network takes. */
+static void set_forward_walk(recurrent_forward *r, const forward_call *f, int64_t layer, int direction, int64_t strand,
+                             rows input)
 {
     const layout *l = &f->network->layout;
     const int64_t stack = layer * l->directions + direction, batch = f->sequences->batch;
     const int64_t own = stack * batch * l->units;
     const rows output = layer_output(f, layer);
-    recurrent_forward r = {.pass = {.layout = l,
-                                    .weights = &f->network->weights.layers[stack],
-                                    .sequences = f->sequences,
-                                    .plan = &f->plan,
-                                    .compute = &f->compute,
-                                    .reverse = direction,
-                                    .input = input.data,
-                                    .input_row = input.row,
-                                    .output = output.data + direction * l->recurrent_width,
-                                    .output_row = output.row,
-                                    .gates = f->gates},
-                           .recording = keeps_gates(f->tape),
-                           .descending = f->descending,
-                           .h = {f->h[0] + own, f->h[1] + own},
-                           .c = f->c + own};
-    if (strand > 0 && !r.recording) r.pass.gates += strand * chunk_gates(f, f->sequences->steps, batch);
-    set_recorded(&r.pass, f->tape, stack);
+    recurrent_pass *p = &r->pass;
+    memset(r, 0, sizeof *r);
+    p->layout = l;
+    p->weights = &f->network->weights.layers[stack];
+    p->sequences = f->sequences;
+    p->plan = &f->plan;
+    p->compute = &f->compute;
+    p->reverse = direction;
+    p->input = input.data;
+    p->input_row = input.row;
+    p->output = output.data + direction * l->recurrent_width;
+    p->output_row = output.row;
+    p->gates = f->gates;
+    r->recording = keeps_gates(f->tape);
+    r->descending = f->descending;
+    for (int i = 0; i < 2; i++) r->h[i] = f->h[i] + own;
+    r->c = f->c + own;
+    if (strand > 0 && !r->recording) p->gates += strand * chunk_gates(f, f->sequences->steps, batch);
+    set_recorded(p, f->tape, stack);
     for (int i = 0; i < l->states; i++) {
-        r.pass.initial[i] = state_of((float *)f->initial[i], l, stack, batch);
-        r.final[i] = state_of(f->final[i], l, stack, batch);
+        p->initial[i] = state_of((float *)f->initial[i], l, stack, batch);
+        r->final[i] = state_of(f->final[i], l, stack, batch);
     }
-    return r;
 }
 
 /* A layer's directions: one after the other, or each a strand. */
@@ -279,7 +282,8 @@ static void forward_layer(worker *w, const forward_call *f, int64_t layer, rows 
     const int strands = f->plan.wave_steps > 0 ? 1 : f->plan.strands, each = directions / strands;
     group g = cylstm_group(w, strands);
     for (int64_t d = g.strands.begin * each; d < g.strands.end * each; d++) {
-        const recurrent_forward r = forward_walk(f, layer, (int)d, d / each, input);
+        recurrent_forward r;
+        set_forward_walk(&r, f, layer, (int)d, d / each, input);
         cylstm_recurrent_forward(&g.worker, &r);
     }
     cylstm_barrier(w);
@@ -298,12 +302,31 @@ static void forward_wave(worker *w, const forward_call *f, rows input)
             const chunk at = {begin, begin + steps < longest ? begin + steps : longest};
             for (int64_t layer = strand * each; layer < (strand + 1) * each; layer++) {
                 const rows below = layer == 0 ? input : layer_output(f, layer - 1);
-                const recurrent_forward r = forward_walk(f, layer, 0, strand, below);
+                recurrent_forward r;
+                set_forward_walk(&r, f, layer, 0, strand, below);
                 if (begin == 0) cylstm_recurrent_begin(&g.worker, &r);
                 cylstm_recurrent_chunk(&g.worker, &r, &at);
             }
         }
         cylstm_barrier(w);
+    }
+}
+
+/* A step of a stream on one thread needs no chunks, shares and barriers, which cost as much as a small network. */
+static int is_lone_step(const worker *w, const forward_call *f)
+{
+    const sequences *s = f->sequences;
+    return w->size == 1 && s->longest == 1 && s->rows == s->batch && f->tape == NULL &&
+           f->network->layout.directions == 1 && f->compute.blas == NULL;
+}
+
+static void forward_lone_step(const forward_call *f, rows input)
+{
+    for (int64_t layer = 0; layer < f->network->layout.config.num_layers; layer++) {
+        recurrent_forward r;
+        set_forward_walk(&r, f, layer, 0, 0, input);
+        cylstm_recurrent_step(&r);
+        input = layer_output(f, layer);
     }
 }
 
@@ -313,6 +336,10 @@ static rows forward_layers(worker *w, const forward_call *f, rows input)
     const layout *l = &f->network->layout;
     const int dropping = f->tape != NULL && f->tape->dropout.probability > 0.0f;
     const int64_t last = l->config.num_layers - 1;
+    if (is_lone_step(w, f)) {
+        forward_lone_step(f, input);
+        return layer_output(f, last);
+    }
     if (f->plan.wave_steps > 0 && !dropping && (f->tape == NULL || keeps_gates(f->tape))) {
         forward_wave(w, f, input);
         return layer_output(f, last);

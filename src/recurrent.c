@@ -284,6 +284,16 @@ void cylstm_recurrent_forward(worker *w, const recurrent_forward *f)
     }
 }
 
+void cylstm_recurrent_step(const recurrent_forward *f)
+{
+    const recurrent_pass *p = &f->pass;
+    const share all = {.rows = {0, p->sequences->batch}, .panels = {0, p->weights->recurrent.forward.count}};
+    const range units = {0, p->layout->units};
+    enter(f, all.rows, units, f->h[0]);
+    step(f, &all, PROJECT_IN_STEPS, 0, NULL, f->h[0], f->h[1], f->descending);
+    leave(f, all.rows, units, f->h[1]);
+}
+
 /* ---- backward ---- */
 
 /* c_{t-1} by rank: of the segment's beginning, the sequence's, or the tape. */

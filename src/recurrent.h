@@ -82,6 +82,9 @@ void cylstm_recurrent_forward(worker *w, const recurrent_forward *f);
 void cylstm_recurrent_begin(worker *w, const recurrent_forward *f);
 void cylstm_recurrent_chunk(worker *w, const recurrent_forward *f, const chunk *c);
 
+/* The walk of all sequences through the one step that they have, forward in time and not recorded, by one thread. */
+void cylstm_recurrent_step(const recurrent_forward *f);
+
 void cylstm_recurrent_backward(worker *w, const recurrent_backward *call);
 
 #endif

@@ -12,7 +12,6 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -250,8 +249,7 @@ class Call(NamedTuple):
     extent: Extent
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """What a network takes: numeric steps of `width`, or tokens where it is None; its state.
 
     `state_names` are ("h",) or ("h", "c"), each (L * D, B, H).

@@ -34,8 +34,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -62,8 +61,7 @@ _WORDS = {
 _HEADER_SIZE = 8  # bytes: the length of a safetensors file's header
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What a model file says.
 
     `network` has the metadata's integers and words as C reads them, `none` being None; `python`

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -453,7 +452,7 @@ class SequenceModel(Network):
             if any(part is not None for part in scale):
                 set_scale(*scale)
         model.classes, model.extras = python["classes"], python["extras"]
-        model._load_parameters(replace(contents, tensors=tensors))
+        model._load_parameters(contents._replace(tensors=tensors))
         return model
 
 

@@ -5,7 +5,6 @@ Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D direc
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -166,6 +165,8 @@ class Network:
         return dict(self._config)
 
     def __repr__(self) -> str:
+        import inspect  # a fifth of what this package takes to import
+
         defaults = inspect.signature(type(self)).parameters
         shown = (
             f"{name}={value!r}"

@@ -144,7 +144,7 @@ def as_finite(value: Any, name: str, shape: Shape) -> Float32:
 
 def as_named_arrays(value: Any, name: str, shapes: Mapping[str, Shape]) -> dict[str, Float32]:
     """Exactly the arrays that shapes names, as float32."""
-    _check_names(value, name, shapes)
+    check_names(value, name, shapes)
     return {key: as_shaped(value[key], f"{name}[{key!r}]", shape) for key, shape in shapes.items()}
 
 
@@ -152,7 +152,7 @@ def as_accumulators(
     value: Any, name: str, shapes: Mapping[str, Shape]
 ) -> Mapping[str, NDArray[Any]]:
     """A mapping of writable float arrays, one for each of these names, to add into."""
-    _check_names(value, name, shapes)
+    check_names(value, name, shapes)
     for key, shape in shapes.items():
         array, item = value[key], f"{name}[{key!r}]"
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
@@ -164,7 +164,8 @@ def as_accumulators(
     return value
 
 
-def _check_names(value: Any, name: str, expected: Mapping[str, Any]) -> None:
+def check_names(value: Any, name: str, expected: Mapping[str, Any]) -> None:
+    """ValueError unless a mapping has exactly these names."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a mapping of names to arrays, got {_describe(value)}")
     missing = [repr(key) for key in expected if key not in value]

@@ -33,14 +33,15 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .arrays import Float32, as_choice, as_path, as_size, count_weights
+from .arrays import Float32, as_choice, as_float32, as_path, as_size, count_weights
 
 FORMAT_VERSION = 1
 _LEAST = {  # the integers of the metadata and the least each can be
@@ -58,6 +59,7 @@ _WORDS = {
     "pooling": ("none", "last", "mean", "max"),
     "task": ("none", "classification", "regression", "language"),
 }
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}  # safetensors' names and NumPy's
 _HEADER_SIZE = 8  # bytes: the length of a safetensors file's header
 
 
@@ -71,6 +73,41 @@ class Contents(NamedTuple):
     network: dict[str, Any]
     python: dict[str, Any]
     tensors: dict[str, Float32]
+
+
+class TensorFile(Mapping[str, Float32]):
+    """The tensors of any safetensors file by name, made float32 when they are asked for.
+
+    float64 is rounded, float16 and bfloat16 are held exactly. TypeError for other types, which
+    would need scales or meanings that are not in the file; OSError or ValueError for a file that
+    cannot be read or is another's.
+    """
+
+    def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
+        data = Path(as_path(path)).read_bytes()
+        try:
+            self._entries = dict(safetensors.deserialize(data))
+        except safetensors.SafetensorError as error:
+            raise ValueError(
+                f"{as_path(path)}: expected a whole safetensors file ({error})"
+            ) from None
+
+    def __getitem__(self, name: str) -> Float32:
+        entry = self._entries[name]
+        kind, data = entry["dtype"], entry["data"]
+        if kind == "BF16":  # the upper half of a float32
+            numbers = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+        elif kind in _FLOATS:
+            numbers = as_float32(np.frombuffer(data, _FLOATS[kind]), name)
+        else:
+            raise TypeError(f"{name}: expected {', '.join(_FLOATS)} or BF16, got {kind}")
+        return numbers.reshape(entry["shape"])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 def encode(contents: Contents) -> bytes:

@@ -5,6 +5,7 @@ Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D direc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
@@ -28,6 +29,7 @@ from .arrays import (
 )
 from .formats import Contents, check_keys
 from .network import Network, State, argument
+from .state_dicts import find_layer
 
 Gradients = Mapping[str, NDArray[np.floating]]
 
@@ -109,6 +111,7 @@ class Recurrent(Network):
 
     _prefix = "recurrent."
     _trace: ClassVar[type[LSTMTrace | RNNTrace]]
+    _gates: ClassVar[int]
 
     input_size = argument("input_size")
     hidden_size = argument("hidden_size")
@@ -151,6 +154,74 @@ class Recurrent(Network):
         with self.editing() as parameters:
             for array in parameters.values():
                 fill_uniform(array, self.hidden_size, rng)
+
+    @classmethod
+    def from_state_dict(
+        cls,
+        state_dict: Mapping[str, ArrayLike] | str | os.PathLike[str],
+        *,
+        prefix: str = "",
+        names: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> Self:
+        """A layer with parameters from elsewhere, of the sizes that these have.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array_like, or path-like
+            Tensors by name, as ``module.state_dict()`` of a PyTorch module gives them, or the path
+            of any safetensors file. Converted to float32; a file's may be float64, float32, float16
+            or bfloat16.
+        prefix : str, default ""
+            What the names of the layer's tensors begin with, such as ``"encoder.lstm."``; all that
+            begin so have to be the layer's. After it come the names of `torch.nn.LSTM`, or of
+            `torch.nn.LSTMCell`, which ends them before ``_l0``.
+        names : mapping of str to str, optional
+            Where tensors have other names: each name in `parameters` of the layer, and the tensor's
+            after the prefix. Tensors that it does not name are passed over.
+        **arguments
+            Those of the constructor that tensors do not tell: `batch_first`, `dropout`, `seed`, and
+            `nonlinearity` of an `RNN`.
+
+        Returns
+        -------
+        LSTM or RNN
+
+        Raises
+        ------
+        OSError
+            If a file is not there or cannot be read.
+        TypeError, ValueError
+            If names are missing or unexpected, or a tensor has another shape than the first
+            layer's imply, or does not hold real numbers.
+
+        Examples
+        --------
+        A cell inside a larger network:
+
+        >>> import cylstm
+        >>> import numpy as np
+        >>> tensors = {
+        ...     "conv.weight": np.zeros((3, 1, 5)),
+        ...     "cell.weight_ih": np.zeros((16, 3)),
+        ...     "cell.weight_hh": np.zeros((16, 4)),
+        ...     "cell.bias_ih": np.zeros(16),
+        ...     "cell.bias_hh": np.zeros(16),
+        ... }
+        >>> cylstm.LSTM.from_state_dict(tensors, prefix="cell.")
+        LSTM(input_size=3, hidden_size=4)
+
+        One whose tensors have names of their own, or are surrounded by others:
+
+        >>> tensors = {"W": np.zeros((16, 3)), "U": np.zeros((16, 4)), "V": np.zeros((2, 4))}
+        >>> names = {"weight_ih_l0": "W", "weight_hh_l0": "U"}
+        >>> cylstm.LSTM.from_state_dict(tensors, names=names)
+        LSTM(input_size=3, hidden_size=4, bias=False)
+        """
+        sizes, parameters = find_layer(state_dict, prefix, names, cls._gates)
+        layer = cls(**sizes, **arguments)
+        layer._assign(parameters)
+        return layer
 
     def record(
         self,
@@ -350,6 +421,7 @@ class LSTM(Recurrent):
     """
 
     _trace = LSTMTrace
+    _gates = 4
 
     def __init__(
         self,
@@ -400,6 +472,7 @@ class RNN(Recurrent):
     """
 
     _trace = RNNTrace
+    _gates = 1
     nonlinearity = argument("nonlinearity")
 
     def __init__(

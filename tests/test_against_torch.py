@@ -281,3 +281,30 @@ def test_state_dict_is_in_torch_s_order_and_loads_there():
     theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
     x = np.random.default_rng(0).normal(size=(9, 4, 7)).astype(np.float32)
     assert_outputs_close(ours(x)[0], theirs(torch.from_numpy(x))[0].detach(), "y")
+
+
+def test_layers_inside_a_module_are_found_by_their_prefix(tmp_path):
+    theirs = torch.nn.ModuleDict(
+        {
+            "encoder": torch.nn.LSTM(7, 17, 2, bidirectional=True, bias=False),
+            "cell": torch.nn.LSTMCell(7, 17),
+            "head": torch.nn.Linear(17, 3),
+        }
+    )
+    x = torch.randn(9, 4, 7)
+    encoder = cylstm.LSTM.from_state_dict(theirs.state_dict(), prefix="encoder.")
+    assert_outputs_close(encoder(x)[0], theirs["encoder"](x)[0].detach(), "y")
+    cell = cylstm.LSTM.from_state_dict(theirs.state_dict(), prefix="cell.")
+    h, c = theirs["cell"](x[0])
+    assert_outputs_close(cell(x[:1])[1][0][0], h.detach(), "h")
+    assert_outputs_close(cell(x[:1])[1][1][0], c.detach(), "c")
+
+
+def test_a_file_of_bfloat16_is_read_exactly(tmp_path):
+    from safetensors.torch import save_file
+
+    theirs = torch.nn.LSTM(7, 17).bfloat16()
+    save_file(theirs.state_dict(), tmp_path / "file")
+    ours = cylstm.LSTM.from_state_dict(tmp_path / "file")
+    for name, tensor in theirs.state_dict().items():
+        np.testing.assert_array_equal(ours.parameters[name], tensor.float().numpy())

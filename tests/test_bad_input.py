@@ -310,6 +310,93 @@ def test_a_wrong_state_dict_changes_nothing(case):
         assert_array_equal(array, before[name])
 
 
+def from_tensors(options: dict[str, Any] | None = None, **changes: Any) -> Callable[[], Any]:
+    tensors = {f"a.{name}": array for name, array in LSTM.state_dict().items()}
+    changed = tensors | {f"a.{name}": array for name, array in changes.items()}
+    kept = {name: array for name, array in changed.items() if array is not None}
+    return lambda: cylstm.LSTM.from_state_dict(kept, **({"prefix": "a."} | (options or {})))
+
+
+NAMES = {name: name for name in LSTM.parameters}
+
+WRONG_TENSORS = {
+    "no prefix": value_error(
+        from_tensors({"prefix": ""}),
+        "state_dict after '': missing 'weight_ih_l0', 'weight_hh_l0'; there is a layer after 'a.'",
+    ),
+    "other prefix": value_error(from_tensors({"prefix": "a"}), "state_dict after 'a': missing"),
+    "prefix": type_error(from_tensors({"prefix": None}), "prefix: expected a str, got None"),
+    "missing": value_error(
+        from_tensors(bias_hh_l1=None), "state_dict after 'a.': missing 'bias_hh_l1'"
+    ),
+    "first": value_error(
+        from_tensors(weight_hh_l0=None), "state_dict after 'a.': missing 'weight_hh_l0'"
+    ),
+    "projection": value_error(
+        from_tensors(weight_hr_l0=np.zeros((2, 4))), "state_dict", "unexpected 'weight_hr_l0'"
+    ),
+    "skipped layer": value_error(
+        from_tensors(weight_hh_l1=None, weight_hh_l2=np.zeros((16, 4))),
+        "state_dict after 'a.': missing 'weight_hh_l1'; unexpected 'weight_hh_l2'",
+    ),
+    "numbered twice": value_error(
+        from_tensors(weight_hh=np.zeros((16, 4))), "state_dict", "unexpected 'weight_hh'"
+    ),
+    "misshapen": value_error(
+        from_tensors(bias_ih_l1=np.zeros(4)),
+        "state_dict['a.bias_ih_l1']: expected shape (16,), got (4,)",
+    ),
+    "a GRU's": value_error(
+        from_tensors(weight_hh_l0=np.zeros((12, 4))),
+        "state_dict['a.weight_hh_l0']: expected shape (16, 4), got (12, 4)",
+    ),
+    "an RNN's": value_error(
+        lambda: cylstm.RNN.from_state_dict(LSTM.state_dict()),
+        "state_dict['weight_ih_l0']: expected shape (4, 3), got (16, 3)",
+    ),
+    "no matrix": value_error(
+        from_tensors(weight_ih_l0=np.zeros(16)), "state_dict['a.weight_ih_l0']: expected a matrix"
+    ),
+    "nothing": value_error(
+        lambda: cylstm.LSTM.from_state_dict(
+            {"weight_ih": np.zeros((0, 3)), "weight_hh": np.zeros((0, 0))}
+        ),
+        "hidden_size: expected an integer in 1..",
+    ),
+    "objects": type_error(
+        from_tensors(weight_hh_l1=np.full((16, 4), None)),
+        "state_dict['a.weight_hh_l1']: expected real numbers",
+    ),
+    "ragged": value_error(
+        from_tensors(weight_hh_l0=[[1, 2], [3]]), "state_dict['a.weight_hh_l0']: expected a rect"
+    ),
+    "a list": type_error(lambda: cylstm.LSTM.from_state_dict([1]), "state_dict: expected", "list"),
+    "numbered": type_error(
+        lambda: cylstm.LSTM.from_state_dict({1: X}), "state_dict: expected a mapping of names"
+    ),
+    "names": type_error(from_tensors({"names": ["a"]}), "names: expected a mapping", "['a']"),
+    "no name": value_error(
+        from_tensors({"names": {"weight_ih_l0": "weight_ih_l0"}}), "names: missing 'weight_hh_l0'"
+    ),
+    "one name less": value_error(
+        from_tensors({"names": {k: k for k in NAMES if k != "bias_hh_l1"}}),
+        "names: missing 'bias_hh_l1'",
+    ),
+    "one name more": value_error(
+        from_tensors({"names": NAMES | {"c": "bias_hh_l1"}}), "names: unexpected 'c'"
+    ),
+    "name of none": value_error(
+        from_tensors({"names": NAMES | {"bias_hh_l1": "b"}}), "state_dict: missing 'a.b'"
+    ),
+    "sizes": type_error(from_tensors({"hidden_size": 4}), "", "hidden_size"),
+}
+
+
+@every(WRONG_TENSORS)
+def test_tensors_that_make_no_layer(case):
+    check(case)
+
+
 Y, _, TAPE = LSTM.record(X)
 
 

@@ -12,6 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,15 @@ def test_a_model_gives_pythons_bits(
         if not tokens:
             model.set_input_scale(np.arange(6.0), np.arange(1.0, 7.0))
     check_against_python(library, model, tmp_path / "model", np.random.default_rng(0))
+
+
+def test_a_layer_from_another_s_file_gives_pythons_bits(library, tmp_path):
+    package = find_spec("silero_vad")
+    if package is None:
+        pytest.skip("silero-vad is not installed")
+    path = Path(package.origin).parent / "data" / "silero_vad_16k.safetensors"
+    layer = cylstm.LSTM.from_state_dict(path, prefix="lstm_cell.")
+    check_against_python(library, layer, tmp_path / "layer", np.random.default_rng(0))
 
 
 def test_the_library_is_of_this_version_and_takes_the_same_kernels(library, tmp_path):

@@ -107,3 +107,54 @@ def test_japanese_vowels_in_short(tmp_path, capsys):
     assert accuracy > 0.9
     assert path.stat().st_size > 0
     assert f"{accuracy:.3f}" in capsys.readouterr().out
+
+
+# --- Silero's voice detector ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def silero_lstm():
+    """The example, where all that it compares with is installed."""
+    for module, package in SILERO.items():
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{package} is not installed")
+    return load_example("silero_lstm")
+
+
+SILERO = {"onnx": "onnx", "onnxruntime": "onnxruntime", "silero_vad": "silero-vad"}
+
+
+def assert_detectors_agree(pairs):
+    for ours, theirs in pairs.values():
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max(), rtol=0)
+    p = pairs["p"][1]  # that both see speech and silence
+    assert (p > 0.9).mean() > 0.2 and (p < 0.1).mean() > 0.2
+
+
+def test_silero_s_lstm_does_what_it_does_in_onnxruntime(silero_lstm, tmp_path, capsys):
+    path = tmp_path / "lstm.safetensors"
+    assert_detectors_agree(silero_lstm.main(["-o", str(path), "--seconds", "4"]))
+    assert path.stat().st_size > 4 * 512 * (128 + 128 + 2)
+    assert "h differs from ONNX Runtime's by" in capsys.readouterr().out
+
+
+def test_silero_s_graph_holds_a_layer_too(silero_lstm):
+    """With the weights that it comes with, which are not the file's, found by their own prefix."""
+    import onnx
+
+    import cylstm
+
+    model = onnx.load(silero_lstm.data_folder() / "silero_vad_16k_op15.onnx")
+    graph = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    names = {name: name.replace("model.decoder.rnn.", "lstm_cell.") for name in graph}
+    names |= {theirs: ours for ours, theirs in silero_lstm.PLACES.items()}
+    tensors = {names[name]: array for name, array in graph.items()}
+    features, theirs, p = silero_lstm.run_detector(tensors, silero_lstm.make_signal(4))
+    layer = cylstm.LSTM.from_state_dict(graph, prefix="model.decoder.rnn.")
+    ours = silero_lstm.run_layer(layer, features)
+    pairs = {
+        "h": (ours[:, 0], theirs[:, 0]),
+        "c": (ours[:, 1], theirs[:, 1]),
+        "p": (silero_lstm.detect(ours[:, 0], tensors), p),
+    }
+    assert_detectors_agree(pairs)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 #: Skips that are as they should be: patterns of "module::test: reason".
 ACCEPTED = (
-    r"test_benchmarks::test_peers_agree_with_cylstm\[.*-(jax|onnxruntime|openvino)\]",
+    r"test_benchmarks::test_peers_agree_with_cylstm\[.*-(jax|openvino)\]",
     r"test_benchmarks::.*needs g\+\+ and Eigen",
     r"test_same_bits::.*instruction_set",  # the processor does not have it, or it is the default
     r"test_c::.*clang-",  # a second compiler is good to have

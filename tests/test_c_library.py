@@ -286,6 +286,41 @@ def test_the_c_example_scores_a_table(library_file, tmp_path, saved):
     assert missing.returncode == 1 and "cannot open none" in missing.stderr
 
 
+def test_the_audio_example_gives_pythons_bits_in_blocks(library_file, tmp_path):
+    program = build_example(library_file, "gcc", ["c/audio_callback.c"], tmp_path)
+    model = cylstm.SequenceModel(
+        task="regression", input_size=1, hidden_size=24, output_size=1, seed=0
+    )
+    model.set_input_scale([0.1], [0.5])
+    model.set_output_scale([0.01], [0.7])
+    model.save(tmp_path / "amp.safetensors")
+    fading = np.geomspace(1, 1e-44, 1000)  # to the least that float32 can hold; no whole blocks
+    x = (fading * np.sin(np.arange(1000))).astype(np.float32)
+    command = [program, str(tmp_path / "amp.safetensors")]
+    done = subprocess.run(command, input=x.tobytes(), capture_output=True, check=True)
+    expected = model.predict(x[:, np.newaxis], reproducible=True)[:, 0]
+    np.testing.assert_array_equal(np.frombuffer(done.stdout, np.int32), expected.view(np.int32))
+    report = (
+        rb"0\.0 s of sound; real-time factor \d\.\d{4}; worst callback \d+\.\d us of 1333\.3 us\n"
+    )
+    assert re.fullmatch(report, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pooling": "mean"}, {"bidirectional": True}, {"input_size": 2}, {"output_size": 2}],
+    ids=str,
+)
+def test_the_audio_example_refuses_what_gives_no_sample_for_a_sample(
+    library_file, tmp_path, options
+):
+    program = build_example(library_file, "gcc", ["c/audio_callback.c"], tmp_path)
+    sizes = {"task": "regression", "input_size": 1, "hidden_size": 4, "output_size": 1}
+    cylstm.SequenceModel(**(sizes | options)).save(tmp_path / "model")
+    done = subprocess.run([program, str(tmp_path / "model")], capture_output=True, check=False)
+    assert done.returncode == 1 and b"expected one number in and one out" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("compiler", "sources"),
     [("g++", ["cpp/raii.cpp"]), ("gfortran", ["fortran/cylstm.f90", "fortran/step.f90"])],

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,37 +26,25 @@ class NotBuiltError(Exception):
 
 
 class CStream:
-    """An LSTM that C steps, one sequence and one layer: `core` or `eigen` made, run and freed.
+    """An LSTM that C steps, one sequence and one layer: made, run and freed by functions of a kind.
 
     Parameters
     ----------
     library : ctypes.CDLL
         Of `build_library`.
     kind : {"core", "eigen"}
-    inputs, hidden : int
-    weights : dict of str to ndarray
-        As PyTorch names and orders them.
-    how : bytes or int
-        The core's kernels by name; in how many products Eigen does a step.
+    *arguments
+        What the kind's ``make`` takes, as ctypes passes it.
     """
 
-    def __init__(
-        self,
-        library: ctypes.CDLL,
-        kind: str,
-        inputs: int,
-        hidden: int,
-        weights: dict[str, Floats],
-        how: bytes | int,
-    ) -> None:
+    def __init__(self, library: ctypes.CDLL, kind: str, *arguments: Any) -> None:
         make = getattr(library, f"{kind}_make")
         make.restype = ctypes.c_void_p
         self._run, self._free = getattr(library, f"{kind}_run"), getattr(library, f"{kind}_free")
-        self._parameters = np.concatenate([array.ravel() for array in weights.values()])
-        sizes = ctypes.c_int64(inputs), ctypes.c_int64(hidden)
-        self._made = ctypes.c_void_p(make(*sizes, address(self._parameters), how))
+        self._time_each = library.time_each
+        self._made = ctypes.c_void_p(make(*arguments))
         if not self._made:
-            raise ValueError(f"no {kind} stream of {inputs} inputs and {hidden} units")
+            raise ValueError(f"no {kind} stream of {arguments}")
 
     def __del__(self) -> None:
         self._free(self._made)
@@ -64,8 +53,16 @@ class CStream:
         """Step over contiguous x (steps, I), and write y (steps, H)."""
         self._run(self._made, address(x), ctypes.c_int64(len(x)), address(y))
 
+    def time_each(self, x: Floats, y: Floats) -> NDArray[np.float64]:
+        """The same, step by step, and the seconds that each takes, (steps,)."""
+        steps, inputs, hidden = (ctypes.c_int64(n) for n in (*x.shape, y.shape[1]))
+        seconds = np.empty(len(x))
+        arrays = address(x), steps, address(y), address(seconds)
+        self._time_each(self._run, self._made, inputs, hidden, *arrays)
+        return seconds
 
-def address(array: Floats) -> ctypes.c_void_p:
+
+def address(array: NDArray[Any]) -> ctypes.c_void_p:
     """Where the array's numbers begin, for C."""
     return ctypes.c_void_p(array.ctypes.data)
 
@@ -86,6 +83,7 @@ def build_library(sizes: Sequence[tuple[int, int]], folder: Path) -> ctypes.CDLL
     compiled = "".join(f"SIZE({inputs}, {hidden})" for inputs, hidden in sizes)
     flags = core_sources() | {
         SOURCES / "core_step.c": ["-std=c11", "-O3", "-Isrc"],
+        SOURCES / "latency.c": ["-std=c11", "-O3"],
         SOURCES / "eigen_step.cpp": [*EIGEN_FLAGS, f"-I{eigen}", f"-DSIZES={compiled}"],
     }
     objects = [str(folder / f"{source.stem}.o") for source in flags]

@@ -11,7 +11,7 @@ from benchmarks.footprint import LIBRARIES, Footprint
 from benchmarks.grid import Row
 from benchmarks.load import BUSY, LoadRow
 from benchmarks.peers import OURS
-from benchmarks.step import CORE, EIGEN, PYTHON, StepRow
+from benchmarks.step import CORE, PYTHON, StepRow
 from benchmarks.thresholds import Choice, Point
 from cylstm import _core
 
@@ -21,8 +21,9 @@ bound: the least time by the machine's speed at a 2048 x 2048 sgemm and, for B1,
 weights from a cache, both timed in the same rounds."""
 
 STEP_LEGEND = """\
-A step of one sequence on one thread in µs, medians; core: by a loop in C; Python: by stream.step;
-ratio: Eigen's time, the better one, over the core's; beyond: Python's time less the core's."""
+A step of one sequence on one thread in µs. core and Eigen (the quicker of its two ways): the median
+of loops in C; what 99 % of single steps take at most; the worst, a reading of the clock in each.
+Python: by stream.step; ratio: Eigen's median over the core's; beyond: Python's less the core's."""
 
 LOAD_LEGEND = f"""\
 Inference in µs per step by one thread and by two: medians on the machine as it is, and means beside
@@ -184,19 +185,32 @@ def streaming_line(peak: int | None) -> str:
 
 def step_header() -> str:
     """What the part is, and the names of the columns of `step_line`."""
-    columns = "".join(f"{name:>13}" for name in (CORE, *EIGEN, PYTHON))
-    return f"\n{STEP_LEGEND}\n{'step':34}{columns}{'ratio':>8}{'beyond':>9}"
+    columns = "".join(f"{name:>10}{'99 %':>9}{'worst':>9}" for name in (CORE, "Eigen"))
+    return f"\n{STEP_LEGEND}\n{'step':14}{columns}{PYTHON:>10}{'ratio':>8}{'beyond':>9}"
 
 
 def step_line(row: StepRow) -> str:
     """One size."""
     columns = "".join(
-        f"{number(row.timings[name].median * 1e6) if name in row.timings else '-':>13}"
-        for name in (CORE, *EIGEN, PYTHON)
+        f"{median:>10}{percentile:>9}{worst:>9}"
+        for median, percentile, worst in (
+            step_entries(row, name) for name in (CORE, row.best_eigen)
+        )
     )
+    python = step_entries(row, PYTHON)[0]
     ratio = f"{row.ratio:.2f}" if row.ratio else "-"
     beyond = "-" if row.beyond_core is None else number(row.beyond_core * 1e6)
-    return f"{row.name:34}{columns}{ratio:>8}{beyond:>9}"
+    return f"{row.name:14}{columns}{python:>10}{ratio:>8}{beyond:>9}"
+
+
+def step_entries(row: StepRow, name: str | None) -> tuple[str, str, str]:
+    """One's median, 99th percentile and worst in µs, as far as they were measured."""
+    timing, latency = row.timings.get(name or ""), row.latencies.get(name or "")
+    return (
+        number(timing.median * 1e6) if timing else "-",
+        number(latency.percentile_99 * 1e6) if latency else "-",
+        number(latency.worst * 1e6) if latency else "-",
+    )
 
 
 def step_as_dict(row: StepRow) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -252,6 +253,7 @@ def test_the_step_part_prints_a_table_and_writes_json(tmp_path, monkeypatch, cap
     monkeypatch.setattr(step, "SIZES", [(1, 16)])
     for name in ("SAMPLE_SECONDS", "WARM_SECONDS"):
         monkeypatch.setattr(measure, name, 1e-3)
+    monkeypatch.setattr(step, "LATENCY_STEPS", 5000)
     results = Results(tmp_path / "results.json")
     assert session.run_step(2, results)
     [measured] = json.loads((tmp_path / "results.json").read_text())["step"]["rows"]
@@ -261,7 +263,36 @@ def test_the_step_part_prints_a_table_and_writes_json(tmp_path, monkeypatch, cap
     best = min(medians[name] for name in step.EIGEN)
     assert measured["ratio"] == pytest.approx(best / medians[step.CORE])
     assert measured["beyond_core"] == pytest.approx(medians[step.PYTHON] - medians[step.CORE])
-    assert "I1 H16 " in capsys.readouterr().out
+    latencies = measured["latencies"]
+    assert latencies.keys() == {step.CORE, *step.EIGEN}
+    for latency in latencies.values():
+        assert 0 < latency["percentile_99"] <= latency["worst"] < 1
+        assert latency["steps"] >= 5000
+    printed = capsys.readouterr().out.splitlines()[-1].split()
+    eigen = min(step.EIGEN, key=medians.get)
+    for name, shown in ((step.CORE, printed[2:5]), (eigen, printed[5:8])):
+        expected = [medians[name], latencies[name]["percentile_99"], latencies[name]["worst"]]
+        assert [float(text) for text in shown] == pytest.approx([1e6 * s for s in expected], 1e-3)
+    assert printed[:2] == ["I1", "H16"]
+
+
+@needs_eigen
+@pytest.mark.parametrize("make", [step.core_stream, partial(step.eigen_stream, products=2)])
+def test_steps_that_are_timed_alone_are_the_same_steps(steps_library, make):
+    problem = make_problem(Cell("step", 1, 50, 3, 5))
+    x, y, again = problem.x[:, 0].copy(), *np.full((2, 50, 5), np.nan, np.float32)
+    make(steps_library, problem).run(x, y)
+    start = time.perf_counter()
+    seconds = make(steps_library, problem).time_each(x, again)
+    elapsed = time.perf_counter() - start
+    np.testing.assert_array_equal(again, y)
+    assert seconds.shape == (50,) and (seconds > 0).all() and seconds.sum() < elapsed
+
+
+@needs_eigen
+def test_a_stream_that_cannot_be_made_is_an_error(steps_library):
+    with pytest.raises(ValueError, match="no core stream"):
+        native.CStream(steps_library, "core", b"none", None)
 
 
 @pytest.mark.parametrize(("present", "message"), [("Eigen", "g++"), ("g++", "Eigen")])
@@ -445,7 +476,7 @@ def test_the_ratio_is_to_the_best_peer_and_the_mean_over_the_grid_alone():
     assert mean_ratio([other]) == (None, 0)
 
 
-@pytest.mark.parametrize("module", [cells, problems])
+@pytest.mark.parametrize("module", [cells, problems, step])
 def test_examples_in_docstrings(module):
     failed, attempted = doctest.testmod(module)
     assert attempted > 0

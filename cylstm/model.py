@@ -462,7 +462,7 @@ def load(path: str | os.PathLike[str]) -> SequenceModel | LSTM | RNN:
     Parameters
     ----------
     path : path-like
-        What `save` of a model or a layer wrote.
+        What `save` of a model or a layer wrote; what others wrote, `LSTM.from_state_dict` reads.
 
     Returns
     -------

@@ -18,9 +18,10 @@ enum { RATE = 48000, BLOCK = 64 }; /* what a host announces: samples a second, t
 typedef struct effect {
     cylstm_model *model;
     cylstm_state *state;
-    cylstm_status
-        status; /* what went wrong in the callback, which cannot say it itself (atomic, if a thread polls it) */
-    float scores[BLOCK];  /* the network may not write where it reads, and hosts give one buffer for both */
+    /* What went wrong in the callback, which cannot say it itself (atomic, if a thread polls it). */
+    cylstm_status status;
+    /* The network may not write where it reads, and hosts give one buffer for both. */
+    float scores[BLOCK];
 } effect;
 
 /*
@@ -62,8 +63,8 @@ static int effect_open(effect *e, const char *path)
     }
     e->status = cylstm_state_new(e->model, &options, &e->state);
     if (e->status == CYLSTM_OK) {
-        process(block, block, BLOCK,
-                e); /* touches all memory: a page that is not there yet would cost the first block */
+        /* Touches all memory: a page that is not there yet would cost the first block. */
+        process(block, block, BLOCK, e);
         cylstm_state_reset(e->state);
     }
     if (e->status != CYLSTM_OK) fprintf(stderr, "%s: %s\n", path, cylstm_status_name(e->status));

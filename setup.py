@@ -1,22 +1,40 @@
-"""The build: the C core as static libraries, one per instruction set, under two Cython modules.
+"""The build: the C core as static libraries, one per instruction set; two Cython modules over them.
 
-Everything else is in pyproject.toml.
+And, of the same objects, the C library for programs without Python. Everything else is in
+pyproject.toml.
 """
 
+from __future__ import annotations
+
 import platform
+import re
+import shutil
 import sys
 from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from setuptools._distutils.ccompiler import CCompiler as Compiler
 
 MSVC = sys.platform == "win32"
+MACOS = sys.platform == "darwin"
 MACHINE = platform.machine().lower()
 
 if MSVC:
-    BASE, OPENMP, LINK = ["/O2", "/std:c11"], ["/openmp"], []
+    # No /GL, which setuptools asks for: such objects are for the very same compiler alone.
+    BASE, CORE_ONLY = ["/O2", "/std:c11"], ["/GL-"]
+    OPENMP, LINK, MODULE_LINK = ["/openmp"], [], []
 else:
     # No contraction: the bits must not depend on a compiler's mood. No errno: sqrt may then be a
-    # vector instruction.
-    BASE = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
-    OPENMP = LINK = ["-fopenmp"]
+    # vector instruction. No debug information: it would be most of a wheel.
+    BASE = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-g0"]
+    CORE_ONLY = ["-DCYLSTM_SHARED"]  # the functions of cylstm.h are visible in the shared library
+    OPENMP = ["-fopenmp"]
+    LINK = ["-fopenmp", "-lm"]
+    # The modules keep those functions to themselves: a program that has another cylstm and embeds
+    # Python must not lend them its own.
+    MODULE_LINK = [*LINK, "-Wl,-exported_symbol,_PyInit_*" if MACOS else "-Wl,--exclude-libs,ALL"]
 
 ISA_FLAGS = {"generic": []}
 if MACHINE in {"x86_64", "amd64"}:
@@ -54,7 +72,7 @@ def static_library(name: str, sources: list[str], flags: list[str]) -> tuple[str
         "sources": paths,
         "obj_deps": {"": glob("src/*.h")},
         "include_dirs": ["src"],
-        "cflags": BASE + flags,
+        "cflags": BASE + CORE_ONLY + flags,
     }
 
 
@@ -63,23 +81,97 @@ for isa, flags in ISA_FLAGS.items():
     libraries.append(static_library(f"cylstm_{isa}", [f"kernels_{isa}"], flags))
 
 
+# ---- the C library, beside the modules in the package ----
+
+
+def c_library_names(minor: str) -> tuple[str, str]:
+    """The static library, without what its name begins and ends with, and the shared one's file."""
+    if MSVC:
+        return "cylstm_static", "cylstm.dll"  # cylstm.lib is what tells linkers of the latter
+    return "cylstm", "libcylstm.dylib" if MACOS else f"libcylstm.so.{minor}"
+
+
+def shared_link_flags(lib: Path, name: str, minor: str, header: str) -> list[str]:
+    """What the shared library is linked with, beside its objects."""
+    if MSVC:
+        functions = re.findall(r"^CYLSTM_API [^;(]*?(\w+)\(", header, re.MULTILINE)
+        return [f"/IMPLIB:{lib / 'cylstm.lib'}", *(f"/EXPORT:{name}" for name in functions)]
+    if MACOS:
+        return [*LINK, f"-Wl,-install_name,@rpath/{name},-compatibility_version,{minor},-x"]
+    return [*LINK, f"-Wl,-soname,{name},--no-undefined,--strip-all"]
+
+
+def make_c_library(compiler: Compiler, objects: list[str], package: Path) -> None:
+    """Put headers, libraries and what build tools find them by into include/ and lib/."""
+    header = Path("src/cylstm.h").read_text()
+    version, minor = re.search(r'CYLSTM_VERSION "((\d+\.\d+).*)"', header).groups()
+    static, shared = c_library_names(minor)
+    include, lib = package / "include", package / "lib"
+    compiler.create_static_lib(objects, static, str(lib))
+    if MACOS:  # what setuptools links is for loading, not for linking with
+        words = compiler.linker_so
+        compiler.linker_so = ["-dynamiclib" if word == "-bundle" else word for word in words]
+    flags = shared_link_flags(lib, shared, minor, header)
+    compiler.link_shared_object(objects, str(lib / shared), extra_postargs=flags)
+    if shared.endswith(minor):
+        # Programs ask for the file whose name says what may replace it; -lcylstm looks for another
+        # one, which elsewhere is a link. There are none in a wheel, but linkers read this, too.
+        (lib / "libcylstm.so").write_text(f"INPUT({shared})\n")
+
+    values = {
+        "CMAKE_INSTALL_FULL_INCLUDEDIR": "${pcfiledir}/../../include",
+        "CMAKE_INSTALL_FULL_LIBDIR": "${pcfiledir}/..",
+        "PROJECT_VERSION": version,
+        "link_flags": "" if MSVC else "-Wl,-rpath,${libdir}",  # no linker looks there by itself
+        "private_flags": " ".join(LINK),
+        "minor": minor,
+        "shared": shared,
+        "static": compiler.library_filename(static),
+    }
+    for folder, template in (
+        ("pkgconfig", "cylstm.pc"),
+        ("cmake/cylstm", "cylstm-config.cmake"),
+        ("cmake/cylstm", "cylstm-config-version.cmake"),
+    ):
+        text = re.sub(r"@(\w+)@", lambda m: values[m[1]], Path(f"src/{template}.in").read_text())
+        (lib / folder).mkdir(parents=True, exist_ok=True)
+        (lib / folder / template).write_text(text)
+    include.mkdir(exist_ok=True)
+    for source in ("src/cylstm.h", "cylstm/cylstm_import.h"):
+        shutil.copy(source, include)
+
+
 def build() -> None:
     import numpy
     from Cython.Build import cythonize
     from setuptools import Extension, setup
+    from setuptools.command.build_clib import build_clib
+
+    class build_core(build_clib):
+        editable_mode = False  # set by setuptools where the package stays in its source tree
+
+        def run(self) -> None:
+            super().run()
+            sources = [path for _, library in libraries for path in library["sources"]]
+            objects = self.compiler.object_filenames(sources, output_dir=self.build_temp)
+            build_lib = self.get_finalized_command("build").build_lib
+            make_c_library(
+                self.compiler, objects, Path("" if self.editable_mode else build_lib, "cylstm")
+            )
 
     def extension(name: str) -> Extension:
         return Extension(
             f"cylstm.{name}",
             [f"cylstm/{name}.pyx"],
-            depends=glob("src/*"),
-            include_dirs=["src", numpy.get_include()],
+            depends=[*glob("src/*"), "cylstm/cylstm_import.h"],
+            include_dirs=["src", "cylstm", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
             extra_compile_args=BASE,
-            extra_link_args=LINK,
+            extra_link_args=MODULE_LINK,
         )
 
     setup(
+        cmdclass={"build_clib": build_core},
         libraries=libraries,
         ext_modules=cythonize(
             [extension("_core"), extension("_blas")], compiler_directives={"language_level": 3}

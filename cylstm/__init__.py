@@ -14,6 +14,7 @@ from .recurrent import LSTM, RNN
 from .threads import get_num_threads, set_default, set_num_threads, show_config
 
 if TYPE_CHECKING:
+    from .clibrary import get_include, get_library_dir
     from .history import History
     from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
     from .model import SequenceModel, load
@@ -41,6 +42,8 @@ __all__ = [
     "binary_cross_entropy",
     "cross_entropy",
     "explain",
+    "get_include",
+    "get_library_dir",
     "get_num_threads",
     "load",
     "mean_squared_error",
@@ -50,6 +53,7 @@ __all__ = [
 
 # Imported when first asked for: a service that runs a layer does not wait for what trains one.
 _LATER = {
+    "clibrary": ("get_include", "get_library_dir"),
     "history": ("History",),
     "losses": ("binary_cross_entropy", "cross_entropy", "mean_squared_error"),
     "model": ("SequenceModel", "load"),

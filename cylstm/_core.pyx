@@ -16,6 +16,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
@@ -31,6 +32,20 @@ cdef extern from *:
     """
     float *FLOATS(cnp.ndarray array) nogil
     int64_t STRIDE(cnp.ndarray array, int axis) nogil
+
+cdef extern from *:
+    """
+    #include "cylstm_import.h"
+
+    #define ENTRY(type, name, parameters) cylstm_##name,
+    static const cylstm_functions c_functions = {
+        sizeof(cylstm_functions), CYLSTM_VERSION_MAJOR, CYLSTM_VERSION_MINOR, CYLSTM_VERSION_PATCH,
+        CYLSTM_FUNCTIONS(ENTRY)
+    };
+    #undef ENTRY
+    """
+    const char *CYLSTM_CAPSULE
+    const void *c_functions "&c_functions"
 
 CELLS = {"lstm": _capi.CYLSTM_LSTM, "rnn_tanh": _capi.CYLSTM_RNN_TANH, "rnn_relu": _capi.CYLSTM_RNN_RELU}
 POOLINGS = {
@@ -93,6 +108,11 @@ def build_info():
         "isa": _kernels.name.decode(),
         "openmp": (<bytes> _capi.cylstm_parallel_name()).decode(),
     }
+
+
+# The functions of cylstm.h for extensions of other packages, which find them by this name: cylstm_import.h.
+_capsule_name = (<bytes> CYLSTM_CAPSULE).decode().rpartition(".")[2]
+globals()[_capsule_name] = PyCapsule_New(<void *> c_functions, CYLSTM_CAPSULE, NULL)
 
 
 # ---- BLAS, imported when the first large product needs it ----

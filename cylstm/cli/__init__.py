@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import cylstm
 
-from . import demo, info, predict, train
+from . import config, demo, info, predict, train
 from .arguments import Parser
 
 EPILOG = """\
@@ -49,7 +49,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=Parser
     )
-    for command in (demo, train, predict, info):
+    for command in (demo, train, predict, info, config):
         command.add_parser(commands)
     return parser
 

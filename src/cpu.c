@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#if defined(__x86_64__)
+/* CYLSTM_GENERIC_ONLY: without the other kernels, for a small build. */
+#if defined(__x86_64__) && !defined(CYLSTM_GENERIC_ONLY)
 static int runs(const kernels *k)
 {
     __builtin_cpu_init();
@@ -19,7 +20,7 @@ static int runs(const kernels *k)
     return 1;
 }
 
-#if defined(__aarch64__)
+#if defined(__aarch64__) && !defined(CYLSTM_GENERIC_ONLY)
 static const kernels *const tables[] = {&cylstm_kernels_neon, &cylstm_kernels_generic};
 #else
 static const kernels *const tables[] = {&cylstm_kernels_generic};

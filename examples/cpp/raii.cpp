@@ -1,6 +1,6 @@
 // A model and its streams as C++ values that free themselves, and a sequence run twice: at once and step by step.
 //
-//     c++ -std=c++11 raii.cpp $(pkg-config --cflags --libs cylstm) -o raii
+//     c++ -std=c++11 raii.cpp $(cylstm config --cflags --libs) -o raii
 //     ./raii model.safetensors
 #include <cstdio>
 #include <memory>

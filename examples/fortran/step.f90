@@ -1,6 +1,6 @@
 ! Ten steps of a model, from a series made here.
 !
-!     gfortran cylstm.f90 step.f90 $(pkg-config --libs cylstm) -o step
+!     gfortran cylstm.f90 step.f90 $(cylstm config --libs) -o step
 !     ./step model.safetensors
 program step
   use cylstm

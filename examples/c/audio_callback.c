@@ -4,7 +4,7 @@
  * out, a sample being a step. Sound is raw float32 of one channel, from standard input to standard output; how long it took
  * goes to standard error.
  *
- *     cc audio_callback.c $(pkg-config --cflags --libs cylstm) -o audio_callback
+ *     cc audio_callback.c $(cylstm config --cflags --libs) -o audio_callback
  *     sox guitar.wav -c 1 -r 48000 -t f32 - | ./audio_callback amp.safetensors | sox -c 1 -r 48000 -t f32 - amp.wav
  */
 #include <stdio.h>

@@ -95,7 +95,7 @@ def shared_link_flags(lib: Path, name: str, minor: str, header: str) -> list[str
     """What the shared library is linked with, beside its objects."""
     if MSVC:
         functions = re.findall(r"^CYLSTM_API [^;(]*?(\w+)\(", header, re.MULTILINE)
-        return [f"/IMPLIB:{lib / 'cylstm.lib'}", *(f"/EXPORT:{name}" for name in functions)]
+        return [f"/IMPLIB:{lib / 'cylstm.lib'}", *(f"/EXPORT:{function}" for function in functions)]
     if MACOS:
         return [*LINK, f"-Wl,-install_name,@rpath/{name},-compatibility_version,{minor},-x"]
     return [*LINK, f"-Wl,-soname,{name},--no-undefined,--strip-all"]
@@ -108,37 +108,44 @@ def make_c_library(compiler: Compiler, objects: list[str], package: Path) -> Non
     static, shared = c_library_names(minor)
     include, lib = package / "include", package / "lib"
     compiler.create_static_lib(objects, static, str(lib))
-    if MACOS:  # what setuptools links is for loading, not for linking with
-        words = compiler.linker_so
-        compiler.linker_so = ["-dynamiclib" if word == "-bundle" else word for word in words]
     flags = shared_link_flags(lib, shared, minor, header)
-    compiler.link_shared_object(objects, str(lib / shared), extra_postargs=flags)
-    if shared.endswith(minor):
-        # Programs ask for the file whose name says what may replace it; -lcylstm looks for another
-        # one, which elsewhere is a link. There are none in a wheel, but linkers read this, too.
-        (lib / "libcylstm.so").write_text(f"INPUT({shared})\n")
-
+    link_shared_library(compiler, objects, lib / shared, flags)
     values = {
         "CMAKE_INSTALL_FULL_INCLUDEDIR": "${pcfiledir}/../../include",
         "CMAKE_INSTALL_FULL_LIBDIR": "${pcfiledir}/..",
         "PROJECT_VERSION": version,
-        "link_flags": "" if MSVC else "-Wl,-rpath,${libdir}",  # no linker looks there by itself
+        "link_flags": "" if MSVC else "-Wl,-rpath,${libdir}",  # no program looks there by itself
         "private_flags": " ".join(LINK),
         "minor": minor,
         "shared": shared,
         "static": compiler.library_filename(static),
     }
-    for folder, template in (
-        ("pkgconfig", "cylstm.pc"),
-        ("cmake/cylstm", "cylstm-config.cmake"),
-        ("cmake/cylstm", "cylstm-config-version.cmake"),
-    ):
-        text = re.sub(r"@(\w+)@", lambda m: values[m[1]], Path(f"src/{template}.in").read_text())
-        (lib / folder).mkdir(parents=True, exist_ok=True)
-        (lib / folder / template).write_text(text)
+    fill_in("cylstm.pc", values, lib / "pkgconfig")
+    fill_in("cylstm-config.cmake", values, lib / "cmake/cylstm")
+    fill_in("cylstm-config-version.cmake", values, lib / "cmake/cylstm")
     include.mkdir(exist_ok=True)
-    for source in ("src/cylstm.h", "cylstm/cylstm_import.h"):
-        shutil.copy(source, include)
+    shutil.copy("src/cylstm.h", include)
+    shutil.copy("cylstm/cylstm_import.h", include)
+
+
+def link_shared_library(
+    compiler: Compiler, objects: list[str], path: Path, flags: list[str]
+) -> None:
+    if MACOS:  # what setuptools links is for loading, not for linking with
+        words = compiler.linker_so
+        compiler.linker_so = ["-dynamiclib" if word == "-bundle" else word for word in words]
+    compiler.link_shared_object(objects, str(path), extra_postargs=flags)
+    if not (MSVC or MACOS):
+        # Programs ask for the file whose name says what may replace it; -lcylstm looks for another
+        # one, which elsewhere is a link. There are none in a wheel, but linkers read this, too.
+        path.with_name("libcylstm.so").write_text(f"INPUT({path.name})\n")
+
+
+def fill_in(template: str, values: dict[str, str], folder: Path) -> None:
+    """Write a file of src/ with @NAME@ replaced by values."""
+    text = Path("src", f"{template}.in").read_text()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / template).write_text(re.sub(r"@(\w+)@", lambda match: values[match[1]], text))
 
 
 def build() -> None:

@@ -15,6 +15,7 @@ from .threads import get_num_threads, set_default, set_num_threads, show_config
 
 if TYPE_CHECKING:
     from .clibrary import get_include, get_library_dir
+    from .export import ExportedSizes, export_c
     from .history import History
     from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
     from .model import SequenceModel, load
@@ -33,6 +34,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "DivergenceError",
+    "ExportedSizes",
     "History",
     "RMSprop",
     "ReduceOnPlateau",
@@ -42,6 +44,7 @@ __all__ = [
     "binary_cross_entropy",
     "cross_entropy",
     "explain",
+    "export_c",
     "get_include",
     "get_library_dir",
     "get_num_threads",
@@ -54,6 +57,7 @@ __all__ = [
 # Imported when first asked for: a service that runs a layer does not wait for what trains one.
 _LATER = {
     "clibrary": ("get_include", "get_library_dir"),
+    "export": ("ExportedSizes", "export_c"),
     "history": ("History",),
     "losses": ("binary_cross_entropy", "cross_entropy", "mean_squared_error"),
     "model": ("SequenceModel", "load"),

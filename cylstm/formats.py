@@ -140,22 +140,39 @@ def decode(data: bytes) -> Contents:
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Put data at path whole or not at all: what was there stays until the last byte is on disk."""
+    write_files({path: data})
+
+
+def write_files(files: Mapping[str | os.PathLike[str], bytes]) -> None:
+    """Put data at each path, as `write_file` does: nothing is replaced before all are on disk."""
+    drafts = {_draft_of(path): data for path, data in files.items()}
+    try:
+        for (target, draft), data in drafts.items():
+            _write_draft(target, draft, data)
+        for target, draft in drafts:
+            os.replace(draft, target)
+    except BaseException:
+        for _, draft in drafts:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft)
+        raise
+
+
+def _draft_of(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Where the file will be, and where it is written first."""
     target = os.path.realpath(as_path(path))
     if os.path.exists(target) and not os.path.isfile(target):
         raise ValueError(f"path: expected a file, or none yet, got {target!r}, which is neither")
-    draft = os.path.join(os.path.dirname(target), f".cylstm-{os.urandom(8).hex()}.tmp")
-    try:
-        with open(draft, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(draft, os.stat(target).st_mode & 0o7777)
-        os.replace(draft, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
-        raise
+    return target, os.path.join(os.path.dirname(target), f".cylstm-{os.urandom(8).hex()}.tmp")
+
+
+def _write_draft(target: str, draft: str, data: bytes) -> None:
+    with open(draft, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    with contextlib.suppress(FileNotFoundError):
+        os.chmod(draft, os.stat(target).st_mode & 0o7777)
 
 
 def check_keys(mapping: Mapping[str, Any], expected: set[str], name: str) -> None:

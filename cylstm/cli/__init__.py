@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import cylstm
 
-from . import config, demo, info, predict, train
+from . import config, demo, export_c, info, predict, train
 from .arguments import Parser
 
 EPILOG = """\
@@ -22,6 +22,7 @@ examples
   cylstm train sales.csv --target sales
   cylstm predict model.safetensors sales.csv -o out.csv
   cylstm info model.safetensors
+  cylstm export-c model.safetensors -o model.c
 
 cylstm COMMAND --help says more.
 """
@@ -43,13 +44,15 @@ _FAILURES = (OSError, FloatingPointError, MemoryError, ModuleNotFoundError)
 def build_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(
-        prog="cylstm", description="LSTM networks on the CPU: train, predict, look.", epilog=EPILOG
+        prog="cylstm",
+        description="LSTM networks on the CPU: train, predict, look, export.",
+        epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"cylstm {cylstm.__version__}")
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=Parser
     )
-    for command in (demo, train, predict, info, config):
+    for command in (demo, train, predict, info, export_c, config):
         command.add_parser(commands)
     return parser
 

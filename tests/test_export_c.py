@@ -102,6 +102,7 @@ def everything() -> dict[str, Any]:
 SOME = (
     "tanh_alone",
     "sigmoid_alone",
+    "tanh_one_way_plain_each",  # gcc 12 made a vfmsubadd of it, contraction being off
     "lstm_one_way_2b",
     "lstm_two_way_1",
     "tanh_two_way_3b",
@@ -547,14 +548,16 @@ def test_the_stack_holds_no_arrays(tmp_path, options):
     subprocess.run([*command, "-o", str(tmp_path / "wide.o")], check=True)
 
 
-def test_nothing_outside_is_called(exported, tmp_path):
+def test_nothing_outside_is_called_and_nothing_changes_but_the_callers(exported, tmp_path):
     for name in SOME:
-        command = ["gcc", "-std=c99", "-O1", "-ffreestanding", "-c", str(exported / f"{name}.c")]
-        subprocess.run([*command, "-o", str(tmp_path / "object.o")], check=True)
-        undefined = subprocess.run(
-            ["nm", "-u", str(tmp_path / "object.o")], check=True, capture_output=True, text=True
+        command = ["gcc", "-std=c99", "-O1", "-ffreestanding", "-fno-pie", "-c"]
+        files = [str(exported / f"{name}.c"), "-o", str(tmp_path / "object.o")]
+        subprocess.run([*command, *files], check=True)
+        symbols = subprocess.run(
+            ["nm", str(tmp_path / "object.o")], check=True, capture_output=True, text=True
         ).stdout
-        assert not undefined.strip()
+        kinds = {line.split()[-2] for line in symbols.splitlines()}
+        assert kinds == {"T", "t", "r"}, name  # code, and constants: no U, no d, no b
 
 
 # --- tokens, arguments, files ---------------------------------------------------------------------

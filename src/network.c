@@ -313,10 +313,10 @@ static void forward_wave(worker *w, const forward_call *f, rows input)
 }
 
 /* A step of a stream on one thread needs no chunks, shares and barriers, which cost as much as a small network. */
-static int is_lone_step(const worker *w, const forward_call *f)
+static int is_lone_step(const forward_call *f)
 {
     const sequences *s = f->sequences;
-    return w->size == 1 && s->longest == 1 && s->rows == s->batch && f->tape == NULL &&
+    return f->plan.threads == 1 && s->longest == 1 && s->rows == s->batch && f->tape == NULL &&
            f->network->layout.directions == 1 && f->compute.blas == NULL;
 }
 
@@ -336,7 +336,7 @@ static rows forward_layers(worker *w, const forward_call *f, rows input)
     const layout *l = &f->network->layout;
     const int dropping = f->tape != NULL && f->tape->dropout.probability > 0.0f;
     const int64_t last = l->config.num_layers - 1;
-    if (is_lone_step(w, f)) {
+    if (is_lone_step(f)) {
         forward_lone_step(f, input);
         return layer_output(f, last);
     }

@@ -99,6 +99,11 @@ def by_sequences(batch: int, threads: int) -> tuple[Run, float]:
     return layer_call(128, 128, 50, batch, threads), batch / threads
 
 
+def by_weights(batch: int, threads: int) -> tuple[Run, float]:
+    """T = 20, I = H = 512; the unit is weights for each sequence of a thread."""
+    return layer_call(512, 512, 20, batch, threads), 4 * 512 * 1024 * threads / batch
+
+
 def by_direction_size(hidden: int, threads: int) -> tuple[Run, float]:
     """One sequence in both directions; the unit is a direction's weights for each thread."""
     run = layer_call(hidden, hidden, 100, 1, threads, bidirectional=True)
@@ -130,6 +135,9 @@ CHOICES = (
     Choice("work_per_thread", "all threads", (1, 4, 15, 30, 61, 122), by_steps),
     Choice("values_per_thread", "all threads", (16, 32, 64, 96, 128, 192), by_parameters),
     Choice("split_sequences", "sequences, not units, to threads", (4, 8, 12, 16, 32), by_sequences),
+    Choice(
+        "split_weights", "sequences, not units, to threads", (16, 32, 64, 128), by_weights, NEVER, 1
+    ),
     Choice("fused_sequences", "steps project", (1, 2, 4, 8, 12, 16, 32), by_sequences),
     Choice(
         "strand_weights", "directions apart", (32, 64, 128, 192, 256), by_direction_size, NEVER, 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._core import build_info
 from .planning import explain
 from .recurrent import LSTM, RNN
-from .threads import get_num_threads, set_default, set_num_threads, show_config
+from .threads import get_num_threads, set_default, set_num_threads
 
 if TYPE_CHECKING:
     from .clibrary import get_include, get_library_dir
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
     from .model import SequenceModel, load
     from .optim import SGD, Adam, AdamW, RMSprop
+    from .report import show_config
     from .schedules import Constant, Cosine, ReduceOnPlateau, StepDecay
     from .trainer import DivergenceError
 
@@ -62,6 +63,7 @@ _LATER = {
     "losses": ("binary_cross_entropy", "cross_entropy", "mean_squared_error"),
     "model": ("SequenceModel", "load"),
     "optim": ("SGD", "Adam", "AdamW", "RMSprop"),
+    "report": ("show_config",),
     "schedules": ("Constant", "Cosine", "ReduceOnPlateau", "StepDecay"),
     "trainer": ("DivergenceError",),
 }

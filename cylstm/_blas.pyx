@@ -27,6 +27,20 @@ from threadpoolctl import ThreadpoolController
 ctypedef void (*fortran_sgemm)(char *, char *, int64_t *, int64_t *, int64_t *, float *, float *, int64_t *, float *,
                                int64_t *, float *, float *, int64_t *) noexcept nogil
 
+cdef extern from *:
+    """
+    #include <stdatomic.h>
+
+    static atomic_llong calls_made;
+
+    static void count_call(void)
+    {
+        atomic_fetch_add_explicit(&calls_made, 1, memory_order_relaxed);
+    }
+    """
+    void count_call() noexcept nogil
+    int64_t calls_made
+
 _SIGNATURE = re.compile(
     r"void \(char \*, char \*, (?P<int>\w*int\w*) \*, (?P=int) \*, (?P=int) \*, "
     r"(?P<real>\w*(float|cython_blas_s)) \*, (?P=real) \*, (?P=int) \*, (?P=real) \*, (?P=int) \*, "
@@ -34,7 +48,7 @@ _SIGNATURE = re.compile(
 )
 
 cdef fortran_sgemm _fortran_sgemm = NULL
-cdef int64_t _calls = 0
+cdef str _integer = ""  # what SciPy calls sgemm's integers
 cdef blas _door
 memset(&_door, 0, sizeof(_door))
 
@@ -43,18 +57,20 @@ cdef void _sgemm(void *context, int transpose_a, int transpose_b, int64_t m, int
                  const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                  int64_t ldc) noexcept nogil:
     # A row-major C is a column-major C^T = op(B)^T op(A)^T: the operands change places.
-    global _calls
     cdef char trans_a = b'T' if transpose_a else b'N'
     cdef char trans_b = b'T' if transpose_b else b'N'
-    _calls += 1
+    count_call()
     _fortran_sgemm(&trans_b, &trans_a, &n, &m, &k, &alpha, <float *> b, &ldb, <float *> a, &lda, &beta, c, &ldc)
 
 
 cdef fortran_sgemm _find_sgemm() except NULL:
+    global _integer
     capsule = cython_blas.__pyx_capi__["sgemm"]
     cdef const char *name = PyCapsule_GetName(capsule)
-    if not _SIGNATURE.fullmatch(name.decode()):
+    signature = _SIGNATURE.fullmatch(name.decode())
+    if signature is None:
         raise ImportError(f"SciPy {scipy.__version__} has an sgemm of a foreign signature: {name.decode()}")
+    _integer = signature["int"].rpartition("cython_blas_")[2]
     return <fortran_sgemm> PyCapsule_GetPointer(capsule, name)
 
 
@@ -198,17 +214,17 @@ def release():
 
 
 def calls():
-    """How many sgemm calls the core has made (approximate where threads make them at once)."""
-    return _calls
+    """How many sgemm calls the core has made."""
+    return calls_made
 
 
 def info():
-    """Name, version and threads of the BLAS in use, and SciPy's version."""
+    """The BLAS in use, its threads while no call holds it, its file and what it takes for integers."""
     library = _libraries[0]
     return {
-        "scipy": scipy.__version__,
-        "blas": library.internal_api,
+        "name": library.internal_api,
         "version": library.version,
         "threads": library.num_threads,
         "path": library.filepath,
+        "integers": _integer,
     }

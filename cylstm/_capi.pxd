@@ -1,6 +1,6 @@
 """Declarations of src/*.h. No logic."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 
 
 cdef extern from "cylstm.h" nogil:
@@ -69,6 +69,7 @@ cdef extern from "parallel.h" nogil:
     int cylstm_thread_budget()
     int cylstm_fork_generation()
     const char *cylstm_parallel_name()
+    uintptr_t cylstm_parallel_address()
 
 cdef extern from "plan.h" nogil:
     ctypedef struct compute:

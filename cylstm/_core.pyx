@@ -47,6 +47,22 @@ cdef extern from *:
     const char *CYLSTM_CAPSULE
     const void *c_functions "&c_functions"
 
+cdef extern from *:
+    """
+    #define AS_TEXT(value) AS_TEXT_OF(value)
+    #define AS_TEXT_OF(value) #value
+    #if defined(__clang__)
+    #define COMPILER "Clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define COMPILER "GCC " __VERSION__
+    #elif defined(_MSC_VER)
+    #define COMPILER "MSVC " AS_TEXT(_MSC_FULL_VER)
+    #else
+    #define COMPILER "unknown"
+    #endif
+    """
+    const char *COMPILER
+
 CELLS = {"lstm": _capi.CYLSTM_LSTM, "rnn_tanh": _capi.CYLSTM_RNN_TANH, "rnn_relu": _capi.CYLSTM_RNN_RELU}
 POOLINGS = {
     None: _capi.CYLSTM_POOL_NONE,
@@ -102,12 +118,20 @@ def get_num_threads():
 
 
 def build_info():
-    """Version, kernels in use and OpenMP."""
+    """Version, compiler and OpenMP of the core; the kernels in use, and all that this processor can run."""
+    names = ("avx512", "avx2", "neon", "generic")
     return {
         "version": (<bytes> _capi.CYLSTM_VERSION).decode(),
-        "isa": _kernels.name.decode(),
+        "compiler": (<bytes> COMPILER).decode().strip(),
         "openmp": (<bytes> _capi.cylstm_parallel_name()).decode(),
+        "isa": _kernels.name.decode(),
+        "isas": [name for name in names if _capi.cylstm_kernels_named(name.encode()) != NULL],
     }
+
+
+def openmp_address():
+    """Where a function of the OpenMP runtime stands that the core calls; 0 without one."""
+    return _capi.cylstm_parallel_address()
 
 
 # The functions of cylstm.h for extensions of other packages, which find them by this name: cylstm_import.h.

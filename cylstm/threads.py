@@ -1,4 +1,4 @@
-"""How many threads the core may use, and what it was built and runs with."""
+"""How many threads the core may use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from . import _core
 from .arrays import MAX_THREADS, as_size
@@ -40,43 +39,6 @@ def get_num_threads() -> int:
     True
     """
     return _core.get_num_threads()
-
-
-def show_config() -> dict[str, Any]:
-    """Print how cylstm was built and what it runs with, and return it too.
-
-    SciPy is imported for it.
-
-    Returns
-    -------
-    dict
-        "version", "isa" and the other facts of the build; "threads", "limits" (each limit on
-        their number that was found, see `get_num_threads`) and "blas".
-    """
-    config = {
-        **_core.build_info(),
-        "threads": get_num_threads(),
-        "limits": find_limits(),
-        "blas": _blas_info(),
-    }
-    for name, value in config.items():
-        print(f"{name + ':':12}{_in_words(value)}")
-    return config
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
-    return str(value)
-
-
-def _blas_info() -> dict[str, Any] | str:
-    """What SciPy's BLAS says of itself, or why large products do without it."""
-    try:
-        from . import _blas
-    except Exception as error:  # SciPy is missing, broken, or its functions are foreign
-        return f"none, cylstm's own kernels instead ({type(error).__name__}: {error})"
-    return _blas.info()
 
 
 # --- the default ---------------------------------------------------------------------------------

@@ -376,6 +376,11 @@ const char *cylstm_parallel_name(void)
     return name;
 }
 
+uintptr_t cylstm_parallel_address(void)
+{
+    return (uintptr_t)omp_get_max_threads;
+}
+
 #else
 
 static void run_team(int threads, parallel_body body, void *context)
@@ -393,6 +398,11 @@ static int threads_available(int wanted)
 const char *cylstm_parallel_name(void)
 {
     return "none";
+}
+
+uintptr_t cylstm_parallel_address(void)
+{
+    return 0;
 }
 
 #endif

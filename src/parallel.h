@@ -72,4 +72,7 @@ int cylstm_fork_generation(void);
 /* "OpenMP 201511" or "none". */
 const char *cylstm_parallel_name(void);
 
+/* Where omp_get_max_threads stands, which tells several OpenMP runtimes of a process apart; 0 without OpenMP. */
+uintptr_t cylstm_parallel_address(void);
+
 #endif

@@ -1,4 +1,4 @@
-"""How many threads there are at first, what show_config says, and what an import costs."""
+"""How many threads there are at first, and what an import costs."""
 
 from __future__ import annotations
 
@@ -153,43 +153,6 @@ def test_what_is_set_is_got(restore_num_threads):
     for number in (1, 5, 2):
         cylstm.set_num_threads(number)
         assert cylstm.get_num_threads() == _core.get_num_threads() == number
-
-
-# --- show_config ---------------------------------------------------------------------------------
-
-
-def test_show_config_prints_what_it_returns(capsys, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    config = cylstm.show_config()
-    printed = capsys.readouterr().out
-    assert config["version"] == cylstm.__version__
-    assert config["isa"] == _core.build_info()["isa"]
-    assert config["threads"] == cylstm.get_num_threads()
-    assert config["limits"]["OMP_NUM_THREADS"] == 1
-    for name, value in config.items():
-        assert f"{name}:" in printed
-        for part in value.values() if isinstance(value, dict) else [value]:
-            assert str(part) in printed
-
-
-def test_show_config_names_the_blas():
-    pytest.importorskip("scipy")
-    assert {"blas", "version", "threads"} <= cylstm.show_config()["blas"].keys()
-
-
-@pytest.mark.parametrize("error", ["ImportError", "TypeError"])
-def test_show_config_says_why_there_is_no_blas(error):
-    code = f"""
-import sys
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name == "cylstm._blas":
-            raise {error}("a foreign signature")
-sys.meta_path.insert(0, Finder())
-import cylstm
-print(cylstm.show_config()["blas"])
-"""
-    assert f"own kernels instead ({error}: a foreign signature)" in run_python(code)
 
 
 # --- importing -----------------------------------------------------------------------------------

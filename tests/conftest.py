@@ -1,6 +1,7 @@
 """What all tests share: hypothesis that repeats itself, thread counts that do not leak, sgemm."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,14 @@ os.environ["CYLSTM_BLAS_WORK"] = str(LITTLE_BLAS_WORK)
 
 settings.register_profile("cylstm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("cylstm")
+
+
+@pytest.fixture
+def control_c():
+    """SIGINT interrupts, here and in new processes: a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -172,6 +172,7 @@ def test_a_child_forked_in_mid_call_has_what_was_found(libraries):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the system has no signals")
+@pytest.mark.usefixtures("control_c")
 def test_it_is_put_back_after_control_c(libraries):
     layer, x = make_layer(), make_input(1000)
     for i in range(10):
@@ -193,6 +194,7 @@ def call_until_control_c(layer, x, seconds: float) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.usefixtures("control_c")
 def test_a_fork_gets_its_turn_after_control_c(libraries):
     layer, x = make_layer(), make_input(4000)
     for _ in range(5):

@@ -699,6 +699,7 @@ def test_a_reader_that_leaves_is_no_traceback():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.usefixtures("control_c")
 def test_ctrl_c_in_training(folder):
     write_rows(folder / "sales.csv", *series(400))
     process = subprocess.Popen(

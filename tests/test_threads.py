@@ -520,6 +520,7 @@ def test_an_edit_gets_its_turn_among_calls_that_never_cease():
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the system has no signals")
+@pytest.mark.usefixtures("control_c")
 def test_an_edit_gets_its_turn_after_control_c():
     layer, x = make_layer(), make_input(60_000, 1)
     main, weights = threading.main_thread().ident, layer.state_dict()

@@ -169,15 +169,27 @@ int cylstm_plan_blas(const compute *c, int64_t segments, int64_t m, int64_t n, i
     return cylstm_product(cylstm_product(cylstm_product(m, n), k), segments) >= threshold(BLAS_WORK);
 }
 
+/* To ask what sgemm would do, were there one. */
+static const blas any_blas;
+static const compute with_blas = {.blas = &any_blas};
+
+/* Whether it would do y = W x of so many rows or, recording, one of the gradients dW and dx. */
+static int linear_wants_blas(int64_t segments, int64_t rows, int64_t outputs, int64_t inputs, int recording)
+{
+    return cylstm_plan_blas(&with_blas, segments, rows, outputs, inputs) ||
+           (recording && (cylstm_plan_blas(&with_blas, segments, outputs, inputs, rows) ||
+                          cylstm_plan_blas(&with_blas, segments, rows, inputs, outputs)));
+}
+
 int cylstm_plan_wants_blas(const layout *l, int64_t rows, int64_t batch, int recording)
 {
-    static const blas any = {0};
-    const compute c = {.blas = &any};
     const int64_t most = cylstm_sum(threshold(CHUNK_ROWS), batch - 1), chunk = rows < most ? rows : most;
     const axis gates = cylstm_axis_merged(cylstm_layout_gate_axis(l));
-    return cylstm_plan_blas(&c, gates.segments, chunk, gates.valid, widest_input(l)) ||
-           cylstm_plan_blas(&c, 1, rows, l->config.output_size, l->width) ||
-           (recording && cylstm_plan_blas(&c, gates.segments, gates.valid, l->recurrent_width, chunk));
+    const int64_t scored = l->config.pooling == CYLSTM_POOL_NONE ? rows : batch;
+    /* Last of all dW_hh, the one product of recurrent weights that is not part of a step. */
+    return linear_wants_blas(gates.segments, chunk, gates.valid, widest_input(l), recording) ||
+           linear_wants_blas(1, scored, l->config.output_size, l->width, recording) ||
+           (recording && cylstm_plan_blas(&with_blas, gates.segments, gates.valid, l->recurrent_width, chunk));
 }
 
 static int64_t tiles(int64_t n, int64_t target)

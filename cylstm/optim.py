@@ -53,7 +53,7 @@ class Optimizer:
         model : LSTM, RNN or SequenceModel
         clip_norm : float, optional
             Gradients whose global norm is greater are scaled down to it, as by
-            torch.nn.utils.clip_grad_norm_.
+            ``torch.nn.utils.clip_grad_norm_``.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from .arrays import as_number, as_size
 
 
 class Schedule(Protocol):
-    """What :meth:`SequenceModel.fit` asks of a schedule; any such object will do."""
+    """What :meth:`cylstm.SequenceModel.fit` asks of a schedule; any such object will do."""
 
     def factor(self, epoch: float, epochs: int, losses: Sequence[float]) -> float:
         """Multiplier of the learning rate for the next optimiser step.

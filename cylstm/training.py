@@ -80,11 +80,14 @@ def fit(
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or Optimizer
         An optimiser that has stepped this model before goes on with its slots.
     learning_rate : float, optional
-        For an optimiser given by name; see :func:`cylstm.optim.get_optimizer` for the defaults.
+        For an optimiser given by name; by default 1e-3 for Adam and AdamW, 1e-2 for RMSprop and
+        1e-1 for SGD.
     clip_norm : float or None
         Gradients of a greater global norm are scaled down to it; None: never.
     schedule : {"constant", "cosine", "step", "plateau"} or Schedule
-        What the learning rate is multiplied by; see :mod:`cylstm.schedules`.
+        What the learning rate is multiplied by: :class:`cylstm.Constant`,
+        :class:`cylstm.Cosine`, :class:`cylstm.StepDecay`, :class:`cylstm.ReduceOnPlateau`, or what
+        has their `factor`.
     warmup : int
         Optimiser steps over which the learning rate rises linearly to its value.
     bptt_steps : int, optional

@@ -10,7 +10,14 @@ import pytest
 import cylstm
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def python_blocks(page: str) -> list[str]:
+    """The Python of a page of Markdown."""
+    return re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = python_blocks(README)
 
 
 def run(block: str) -> dict:

@@ -150,6 +150,21 @@ def test_config_says_where_things_are(capsys):
     assert "nothing asked for" in capsys.readouterr().err
 
 
+def test_config_where_paths_have_blanks(tmp_path, saved):
+    """Flags are quoted, for a shell that is told to; folders are not, for quotes around them."""
+    package = Path(shutil.copytree(INCLUDE.parent, tmp_path / "in here" / "cylstm"))
+    config = f"{sys.executable} -P -m cylstm config"
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    source = EXAMPLES / "c/score_csv.c"
+    for flags in ("--cflags --libs", "--cflags --libs --static"):
+        command = f'eval "cc -std=c99 {source} $({config} {flags}) -o score_csv"'
+        run("sh", "-c", command, cwd=tmp_path, env=environment)
+        check_scores(tmp_path / "score_csv", saved)
+    for option, file in (("includedir", "cylstm.h"), ("cmakedir", "cylstm-config.cmake")):
+        folder = run("sh", "-c", f'echo "$({config} --{option})"', env=environment).rstrip("\n")
+        assert folder.startswith(str(package)) and Path(folder, file).is_file()
+
+
 @pytest.mark.parametrize(
     ("compiler", "source"),
     [("cc", "c/score_csv.c"), ("c++", "cpp/raii.cpp"), ("gfortran", "fortran/step.f90")],

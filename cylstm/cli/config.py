@@ -14,8 +14,11 @@ EPILOG = """\
 examples
   cc program.c $(cylstm config --cflags --libs)
   cc program.c $(cylstm config --cflags --static --libs)
-  cmake -S . -B build -Dcylstm_DIR=$(cylstm config --cmakedir)
-  PKG_CONFIG_PATH=$(cylstm config --pkgconfigdir) pkg-config --cflags --libs cylstm
+  cmake -S . -B build "-Dcylstm_DIR=$(cylstm config --cmakedir)"
+  PKG_CONFIG_PATH="$(cylstm config --pkgconfigdir)" pkg-config --cflags --libs cylstm
+
+Where the paths have blanks, the flags are quoted:
+  eval "cc program.c $(cylstm config --cflags --libs)"
 """
 
 
@@ -50,20 +53,21 @@ def run(args: argparse.Namespace) -> int:
     if not args.wanted:
         raise ValueError("nothing asked for (see cylstm config --help)")
     answers = _answers(args.static)
-    print(shlex.join([word for name in args.wanted for word in answers[name]]))
+    print(*(answers[name] for name in args.wanted))
     return 0
 
 
-def _answers(static: bool) -> dict[str, list[str]]:
+def _answers(static: bool) -> dict[str, str]:
+    """Flags are quoted as words for a shell; a folder is as it is, for "$(cylstm config ...)"."""
     include, lib = cylstm.get_include(), Path(cylstm.get_library_dir())
     return {
-        "cflags": [f"-I{include}"],
-        "libs": _libs(lib, static),
-        "includedir": [include],
-        "libdir": [str(lib)],
-        "cmakedir": [str(lib / "cmake" / "cylstm")],
-        "pkgconfigdir": [str(lib / "pkgconfig")],
-        "version": [cylstm.__version__],
+        "cflags": shlex.join([f"-I{include}"]),
+        "libs": shlex.join(_libs(lib, static)),
+        "includedir": include,
+        "libdir": str(lib),
+        "cmakedir": str(lib / "cmake" / "cylstm"),
+        "pkgconfigdir": str(lib / "pkgconfig"),
+        "version": cylstm.__version__,
     }
 
 

@@ -167,10 +167,14 @@ def _draft_of(path: str | os.PathLike[str]) -> tuple[str, str]:
 
 
 def _write_draft(target: str, draft: str, data: bytes) -> None:
-    with open(draft, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = target  # the name that the caller knows
+        raise
     with contextlib.suppress(FileNotFoundError):
         os.chmod(draft, os.stat(target).st_mode & 0o7777)
 

@@ -241,7 +241,8 @@ def test_extras_that_json_cannot_hold_are_refused(path, extras):
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    """It names the file that was asked for, and not the one that is written first."""
+    with pytest.raises(FileNotFoundError, match=r"nowhere/model\.safetensors"):
         make_model().save(tmp_path / "nowhere" / "model.safetensors")
 
 

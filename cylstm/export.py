@@ -12,7 +12,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,8 @@ from .network import Network
 _FLOAT = 4  # bytes
 _LINE = 120  # characters
 _PER_LINE = 6  # numbers
+_MOST_BYTES = 2**31 - 1  # the sizes of arrays are written as products of C's int
+_INCLUDED = ("float.h", "stddef.h", "stdint.h")
 _CELLS = {"lstm": "LSTM", "rnn_tanh": "RNN with tanh", "rnn_relu": "RNN with relu"}
 
 
@@ -105,6 +107,10 @@ def export_c(
     header = target.with_suffix(".h")
     network = model if isinstance(model, Network) else load(as_path(model, "model"))
     export = _Export(_as_name(name, target), header.name, network, max_steps)
+    if max(astuple(export.sizes)) > _MOST_BYTES:
+        raise ValueError(
+            f"model, max_steps: expected at most {_MOST_BYTES} bytes of each, got {export.sizes}"
+        )
     formats.write_files({header: export.render("h"), target: export.render("c")})
     return export.sizes
 
@@ -114,9 +120,14 @@ def export_c(
 
 def _as_target(path: Any) -> Path:
     target = Path(as_path(path))
-    if target.suffix != ".c" or set('"\\\n') & set(target.name):
+    includable = target.name.isprintable() and not set('"\\') & set(target.name)
+    if target.suffix != ".c" or not includable:
         raise ValueError(
             f"path: expected a file that ends in .c and that C can include, got {target.name!r}"
+        )
+    if target.with_suffix(".h").name in _INCLUDED:
+        raise ValueError(
+            f"path: expected a header beside it that C does not have, got {target.name!r}"
         )
     return target
 

@@ -492,7 +492,7 @@ def test_labels_stand_in_the_header_and_cannot_break_it(tmp_path):
     subprocess.run(command, check=True)
 
 
-@pytest.mark.parametrize("name", ["lstm", "layer", "float", "max", "input", "units", "E1", "a_b_2"])
+@pytest.mark.parametrize("name", ["lstm", "layer", "int", "max", "input", "units", "E1", "a_b_2"])
 def test_any_name_compiles(tmp_path, name):
     """What is of the file's own never has a public name."""
     model = cylstm.SequenceModel(
@@ -619,6 +619,9 @@ def test_a_file_and_its_model_give_the_same_text(tmp_path):
         ),
         ("model", {}, ValueError, "path: expected a file that ends in"),
         ('a"b.c', {"name": "ab"}, ValueError, "path: expected .* that C can include"),
+        ("a\rb.c", {"name": "ab"}, ValueError, "path: expected .* that C can include"),
+        ("\udcff.c", {"name": "ab"}, ValueError, "path: expected .* that C can include"),
+        ("float.c", {}, ValueError, "path: expected a header beside it that C does not have"),
         (7, {}, TypeError, "path: expected a path, got 7"),
         ("my-model.c", {}, ValueError, "name: expected a letter.*got 'my-model' from my-model.c"),
         ("1.c", {}, ValueError, "name: expected a letter.*got '1' from 1.c"),
@@ -651,6 +654,14 @@ def test_bad_max_steps_of_a_bidirectional_model(tmp_path, max_steps, error, mess
     layer = cylstm.RNN(2, 3, bidirectional=True)
     with pytest.raises(error, match=message):
         cylstm.export_c(layer, tmp_path / "layer.c", max_steps=max_steps)
+
+
+def test_what_is_too_large_for_a_compiler(tmp_path):
+    """A product of sizes that int cannot hold would be negative in C."""
+    layer = cylstm.LSTM(1, 64, num_layers=2, bidirectional=True)
+    with pytest.raises(ValueError, match=r"max_steps: expected at most 2147483647 bytes .*work="):
+        cylstm.export_c(layer, tmp_path / "m.c", max_steps=2**24)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_model(tmp_path):

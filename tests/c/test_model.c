@@ -1,6 +1,6 @@
 /*
  * The public calls: the numbers of the core, whatever way a model was loaded and a call divided; a status for whatever is
- * wrong with a file, an option, an argument, or memory.
+ * wrong with a file, an option or an argument. (Memory that fails: test_allocations.c.)
  *
  *     cc -std=c11 -fopenmp -Isrc tests/c/test_model.c libcylstm.a -lm -lpthread -o test_model && ./test_model
  */
@@ -13,31 +13,6 @@
 #include "safetensors.h"
 
 enum { MESSAGE = 200 };
-
-/* ---- memory that is counted, and fails when told to ---- */
-
-typedef struct counter {
-    int64_t held, allocations, fail_at; /* the allocation of this number, from 0, fails */
-} counter;
-
-static void *counted_allocate(void *context, size_t size)
-{
-    counter *c = context;
-    if (c->allocations++ == c->fail_at) return NULL;
-    c->held++;
-    return allocate(size);
-}
-
-static void counted_release(void *context, void *memory)
-{
-    ((counter *)context)->held--;
-    free(memory);
-}
-
-static cylstm_allocator counted(counter *c)
-{
-    return (cylstm_allocator){counted_allocate, counted_release, c};
-}
 
 /* ---- the numbers ---- */
 
@@ -489,39 +464,6 @@ static void test_damage(void)
     free_model(&m);
 }
 
-/* Memory that fails at each allocation in turn. */
-static void test_allocations(void)
-{
-    const cylstm_config config = {
-        .input_size = 3, .hidden_size = 5, .num_layers = 2, .output_size = 2, .pooling = CYLSTM_POOL_MAX};
-    model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
-    int done = 0;
-    for (int64_t fail_at = 0; !done; fail_at++) {
-        counter c = {.fail_at = fail_at};
-        const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
-        const cylstm_state_options with_counter = {.struct_size = sizeof with_counter, .allocator = counted(&c)};
-        cylstm_model *model = NULL;
-        cylstm_state *s = NULL;
-        cylstm_status status = cylstm_load_memory(f.bytes, f.size, &options, &model, NULL, 0);
-        if (status == CYLSTM_OK) status = cylstm_state_new(model, &with_counter, &s);
-        done = status == CYLSTM_OK;
-        CHECK(done || status == CYLSTM_OUT_OF_MEMORY, "%s", cylstm_status_name(status));
-        if (done) {
-            const int64_t before = c.allocations;
-            float x[3] = {0}, y[2];
-            for (int i = 0; i < 100; i++) CHECK(cylstm_step(s, x, y) == CYLSTM_OK, "a step");
-            CHECK(c.allocations == before, "a step allocates");
-            CHECK(fail_at == before, "%d of %d allocations failed in turn", (int)fail_at, (int)before);
-        }
-        cylstm_state_free(s);
-        cylstm_model_free(model);
-        CHECK(c.held == 0, "%d blocks are still held after allocation %d failed", (int)c.held, (int)fail_at);
-    }
-    free_file(&f);
-    free_model(&m);
-}
-
 static void test_arguments(void)
 {
     const cylstm_config config = {.input_size = 3, .hidden_size = 5, .num_layers = 1, .vocab_size = 7};
@@ -601,7 +543,6 @@ int main(void)
     test_bad_headers();
     test_hidden_bytes();
     for (int i = 0; i < 3; i++) test_damage();
-    test_allocations();
     test_arguments();
     return report("test_model");
 }

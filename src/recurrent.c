@@ -315,8 +315,10 @@ static void step_backward(const recurrent_backward *b, const share *s, range row
     const layout *l = p->layout;
     const int64_t *offsets = p->sequences->offsets;
     const int64_t row = offsets[t];
+    const range mine = clip(s->rows, rows.begin, rows.end);
+    if (mine.begin == mine.end) return; /* such ranks may have neighbours before the first step or after the last */
     const step_backward_args args = {
-        .rows = clip(s->rows, rows.begin, rows.end),
+        .rows = mine,
         .panels = s->panels,
         .descending = (int)(t % 2),
         .weights = &p->weights->recurrent.backward,

@@ -7,11 +7,13 @@ loaded with ctypes: what it exports is the public header and nothing else.
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,16 +71,26 @@ def compile_library(compiler: str, level: str, folder: Path) -> Path:
     return library
 
 
+@pytest.fixture(scope="module")
+def library_by(tmp_path_factory: Any) -> Callable[[str, str], Path]:
+    """The core as a shared library, compiled once by a compiler at a level of optimisation."""
+    return functools.cache(
+        lambda compiler, level: compile_library(
+            compiler, level, tmp_path_factory.mktemp(compiler + level)
+        )
+    )
+
+
 @pytest.fixture(
     scope="module",
     params=list(itertools.product(("gcc", "clang"), ("-O0", "-O3"))),
     ids="".join,
 )
-def library_file(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Path:
+def library_file(request: pytest.FixtureRequest, library_by: Callable[[str, str], Path]) -> Path:
     compiler, level = request.param
     if not shutil.which(compiler):
         pytest.skip(f"{compiler} is not installed")
-    return compile_library(compiler, level, tmp_path_factory.mktemp(compiler + level))
+    return library_by(compiler, level)
 
 
 @pytest.fixture(scope="module")
@@ -337,28 +349,47 @@ def test_an_example_gives_pythons_numbers(library_file, tmp_path, saved, compile
 
 
 @pytest.fixture(scope="module")
-def sealed_steps(tmp_path_factory: Any) -> str:
-    """A program that the kernel kills where a step calls the system, and that counts malloc."""
+def sealed_steps(tmp_path_factory: Any, library_by: Callable[[str, str], Path]) -> str:
+    """A program whose steps may not call the system, nor malloc."""
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("glibc is not installed")
     folder = tmp_path_factory.mktemp("sealed")
-    library = compile_library("gcc", "-O3", folder)
-    where, program = str(folder), str(folder / "sealed_steps")
-    link = [f"-L{where}", f"-Wl,-rpath,{where}", "-lcylstm", "-lm"]
+    where, program = str(library_by("gcc", "-O3").parent), str(folder / "sealed_steps")
+    link = [f"-L{where}", f"-Wl,-rpath,{where}", "-lcylstm", "-lm", "-lpthread"]
     source = "tests/c/sealed_steps.c"
     command = ["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Isrc", source, *link]
     subprocess.run([*command, "-o", program], check=True, cwd=ROOT)
-    assert library.exists()
     return program
 
 
-@pytest.mark.parametrize(
-    ("inputs", "hidden", "options"),
-    [(1, 16, {}), (8, 40, {"num_layers": 2}), (64, 64, {"bias": False}), (128, 256, {})],
-)
-def test_steps_and_blocks_call_nothing(sealed_steps, tmp_path, inputs, hidden, options):
-    cylstm.LSTM(inputs, hidden, seed=0, **options).save(tmp_path / "layer")
-    print(run_example(sealed_steps, str(tmp_path / "layer"), "5000"))
+SEALED = {
+    "one number": lambda: cylstm.LSTM(1, 16, seed=0),
+    "two layers": lambda: cylstm.LSTM(8, 40, num_layers=2, seed=0),
+    "no bias": lambda: cylstm.LSTM(64, 64, bias=False, seed=0),
+    "wide": lambda: cylstm.LSTM(128, 256, seed=0),
+    "both directions": lambda: cylstm.LSTM(5, 19, num_layers=2, bidirectional=True, seed=0),
+    "tokens, mean": lambda: sealed_model(pooling="mean", vocab_size=9, embedding_size=6),
+    "last": lambda: sealed_model(pooling="last", input_size=3),
+    "max, RNN": lambda: sealed_model(pooling="max", input_size=3, cell="rnn"),
+}
+
+
+def sealed_model(**options: Any) -> cylstm.SequenceModel:
+    """A regression with all scales there can be."""
+    sizes = {"hidden_size": 21, "num_layers": 2, "output_size": 2}
+    model = cylstm.SequenceModel(task="regression", seed=0, **sizes, **options)
+    model.set_output_scale([1.0, 2.0], [0.5, 1.5])
+    if "input_size" in options:
+        model.set_input_scale([1.0, 2.0, 3.0], [1.0, 2.0, 0.5])
+    return model
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_steps_and_blocks_call_nothing(sealed_steps, tmp_path, name):
+    model = SEALED[name]()
+    model.save(tmp_path / "model")
+    timed = "0" if name == "both directions" else "5000"  # it has no steps
+    print(run_example(sealed_steps, str(tmp_path / "model"), timed))
 
 
 @pytest.mark.slow

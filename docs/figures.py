@@ -7,6 +7,7 @@ page's text, in the light and in the dark theme.
 from __future__ import annotations
 
 import re
+from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,12 @@ def scrape(
 
 
 def to_inline_svg(figure: Any) -> str:
-    """A figure as an element of a page, whose ink is the page's; its title says what it shows."""
+    """A figure as an element of a page, whose ink is the page's; its name says what it shows."""
     text = StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     svg = svg.replace(INK, "currentColor")
-    label = figure.get_label()
-    svg = svg.replace(
-        "<svg ", f'<svg class="figure" role="img" aria-label="{label}" ', 1
-    )
-    return svg
+    opening = f'<svg class="figure" role="img" aria-label="{escape(figure.get_label())}"'
+    return svg.replace("<svg", opening, 1)

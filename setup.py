@@ -101,10 +101,15 @@ def shared_link_flags(lib: Path, name: str, minor: str, header: str) -> list[str
     return [*LINK, f"-Wl,-soname,{name},--no-undefined,--strip-all"]
 
 
+def version() -> str:
+    """The version of all there is: the header's."""
+    return re.search(r'CYLSTM_VERSION "(.*)"', Path("src/cylstm.h").read_text())[1]
+
+
 def make_c_library(compiler: Compiler, objects: list[str], package: Path) -> None:
     """Put headers, libraries and what build tools find them by into include/ and lib/."""
     header = Path("src/cylstm.h").read_text()
-    version, minor = re.search(r'CYLSTM_VERSION "((\d+\.\d+).*)"', header).groups()
+    minor = ".".join(version().split(".")[:2])
     static, shared = c_library_names(minor)
     include, lib = package / "include", package / "lib"
     compiler.create_static_lib(objects, static, str(lib))
@@ -113,7 +118,7 @@ def make_c_library(compiler: Compiler, objects: list[str], package: Path) -> Non
     values = {
         "CMAKE_INSTALL_FULL_INCLUDEDIR": "${pcfiledir}/../../include",
         "CMAKE_INSTALL_FULL_LIBDIR": "${pcfiledir}/..",
-        "PROJECT_VERSION": version,
+        "PROJECT_VERSION": version(),
         "link_flags": "" if MSVC else "-Wl,-rpath,${libdir}",  # no program looks there by itself
         "private_flags": " ".join(LINK),
         "minor": minor,
@@ -178,6 +183,7 @@ def build() -> None:
         )
 
     setup(
+        version=version(),
         cmdclass={"build_clib": build_core},
         libraries=libraries,
         ext_modules=cythonize(

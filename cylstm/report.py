@@ -75,9 +75,9 @@ def _in_words(value: Any) -> str:
 
 def _python() -> str:
     words = [f"{platform.python_implementation()} {platform.python_version()}"]
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if sys.version_info >= (3, 13) and sysconfig.get_config_var("Py_GIL_DISABLED"):
         words.append("free-threaded")
-        words += ["with the GIL"] if getattr(sys, "_is_gil_enabled")() else []  # since 3.13
+        words += ["with the GIL"] if sys._is_gil_enabled() else []
     return ", ".join(words)
 
 

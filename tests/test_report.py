@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import subprocess
 import sys
 from importlib import metadata
@@ -19,7 +18,7 @@ from cylstm import _core, report
 
 @pytest.fixture
 def config(capsys):
-    """What show_config returns; that it prints all of it is what every test here takes for granted."""
+    """What show_config returns, all of which it prints."""
     found = cylstm.show_config()
     printed = capsys.readouterr().out
     for name, value in found.items():
@@ -42,18 +41,16 @@ def test_it_is_plain_data(config):
 
 
 def test_it_says_what_the_core_was_built_by(config):
-    comment = subprocess.run(
-        ["readelf", "-p", ".comment", _core.__file__], check=False, capture_output=True, text=True
-    ).stdout if sys.platform == "linux" else ""
+    assert config["version"] == cylstm.__version__
     name, version = config["compiler"].split(" ", 1)
     assert name in {"GCC", "Clang", "MSVC"}
-    assert re.match(r"\d", version)
-    assert not comment or version.split()[0] in comment
-    assert config["version"] == cylstm.__version__
+    if sys.platform == "linux":  # compilers write their version into what they make
+        command = ["readelf", "-p", ".comment", _core.__file__]
+        assert version.split()[0] in subprocess.check_output(command, text=True)
 
 
 def test_it_names_python_the_platform_and_the_packages(config):
-    assert config["python"].startswith(f"{platform.python_implementation()} {sys.version.split()[0]}")
+    assert f"{platform.python_implementation()} {sys.version.split()[0]}" in config["python"]
     assert platform.machine() in config["platform"]
     assert config["packages"]["numpy"] == metadata.version("numpy")
     assert set(config["packages"]) == set(report.PACKAGES)

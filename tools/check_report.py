@@ -24,7 +24,7 @@ ACCEPTED = (
     # and so is a cross compiler; where both are here, its tests cannot skip
     r"test_c::.*: (aarch64-linux-gnu-gcc|qemu-aarch64) is not installed",
     r"test_export_c::.*: (clang|g\+\+|(aarch64|arm)-linux-\w+-gcc|qemu-\w+) is not installed",
-    r"test_threads::.*(clang|LLVM's OpenMP) ",
+    r"test_(threads|report)::.*(clang|LLVM's OpenMP) ",
 )
 #: Modules that must have run at least one test: what they compare with is not optional here.
 REQUIRED = ("test_against_torch", "test_training_against_torch", "test_real_data")

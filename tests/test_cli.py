@@ -559,13 +559,14 @@ def test_a_full_disk_leaves_the_old_file(cli, sales, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    for words in (
-        ("train", sales, "--target", "sales", "--seed", "1", *QUICK),
-        ("predict", "model.safetensors", sales, "-o", "out.csv"),
+    for name, words in (
+        ("model.safetensors", ("train", sales, "--target", "sales", "--seed", "1", *QUICK)),
+        ("out.csv", ("predict", "model.safetensors", sales, "-o", "out.csv")),
     ):
         status, _, err = cli(*words)
         assert status == 1
-        assert err == "cylstm: error: No space left on device\n"
+        assert err.startswith("cylstm: error: ")
+        assert err.endswith(f"{name}: No space left on device\n")
     assert {name: open(name, "rb").read() for name in os.listdir()} == files  # noqa: SIM115
 
 

@@ -15,6 +15,7 @@ from .formats import TensorFile
 
 _FIRST = ("weight_ih_l0", "weight_hh_l0")  # what every layer has; their shapes tell its sizes
 _OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # which does not number its layer
+_NUMBERED = re.compile("(?:weight|bias)_[ih]h_l([0-9]+)(?:_reverse)?")
 
 
 def find_layer(
@@ -98,7 +99,9 @@ def _names_after(prefix: str, tensors: Mapping[str, Any]) -> dict[str, str]:
 
 def _names_given(names: Any, prefix: str, tensors: Mapping[str, Any]) -> dict[str, str]:
     """Ours -> theirs by the caller's map."""
-    if not isinstance(names, Mapping) or not all(isinstance(ours, str) for ours in names):
+    if not isinstance(names, Mapping) or not all(
+        isinstance(ours, str) and isinstance(name, str) for ours, name in names.items()
+    ):
         raise TypeError(f"names: expected a mapping of names to names, got {names!r}")
     theirs = {ours: f"{prefix}{name}" for ours, name in names.items()}
     if missing := [repr(name) for name in theirs.values() if name not in tensors]:
@@ -125,7 +128,7 @@ def _sizes_of(theirs: Mapping[str, str], tensors: Mapping[str, Any]) -> dict[str
     return {
         "input_size": widths[0],
         "hidden_size": widths[1],
-        "num_layers": sum(re.fullmatch(r"weight_hh_l\d+", ours) is not None for ours in theirs),
+        "num_layers": len({found[1] for found in map(_NUMBERED.fullmatch, theirs) if found}),
         "bias": any(ours.startswith("bias_") for ours in theirs),
         "bidirectional": any(ours.endswith("_reverse") for ours in theirs),
     }

@@ -337,7 +337,10 @@ WRONG_TENSORS = {
     ),
     "skipped layer": value_error(
         from_tensors(weight_hh_l1=None, weight_hh_l2=np.zeros((16, 4))),
-        "state_dict after 'a.': missing 'weight_hh_l1'; unexpected 'weight_hh_l2'",
+        "state_dict after 'a.': missing 'weight_hh_l1', 'weight_ih_l2', 'bias_ih_l2', 'bias_hh_l2'",
+    ),
+    "missing of the last layer": value_error(
+        from_tensors(weight_hh_l1=None), "state_dict after 'a.': missing 'weight_hh_l1'"
     ),
     "numbered twice": value_error(
         from_tensors(weight_hh=np.zeros((16, 4))), "state_dict", "unexpected 'weight_hh'"
@@ -375,6 +378,9 @@ WRONG_TENSORS = {
         lambda: cylstm.LSTM.from_state_dict({1: X}), "state_dict: expected a mapping of names"
     ),
     "names": type_error(from_tensors({"names": ["a"]}), "names: expected a mapping", "['a']"),
+    "names of no name": type_error(
+        from_tensors({"names": NAMES | {"bias_hh_l1": None}}), "names: expected a mapping"
+    ),
     "no name": value_error(
         from_tensors({"names": {"weight_ih_l0": "weight_ih_l0"}}), "names: missing 'weight_hh_l0'"
     ),

@@ -140,6 +140,47 @@ def test_config_links(tmp_path, capsys, saved, static):
     assert (shared_library().name in needed(program)) == (not static)
 
 
+@pytest.mark.parametrize(
+    ("table", "status", "complaint"),
+    [
+        ("a,b,c\r\n1,2,3\r\n", 0, ""),
+        ("1,2\n1,2,3\n", 1, "line 1: expected 3 numbers\n"),
+        ("1,2,3\n1,2,3,4\n", 1, "line 2: expected 3 numbers\n"),
+        ("1,2,3\n1,,3\n", 1, "line 2: expected 3 numbers\n"),
+        ("1,2,3\n", 1, "standard input or output: No space left on device\n"),
+    ],
+    ids=["names", "first row", "too many", "missing", "full"],
+)
+def test_the_example_in_c_says_what_is_wrong(tmp_path, capsys, saved, table, status, complaint):
+    program, full = tmp_path / "score_csv", "space" in complaint
+    flags = config(capsys, "--cflags", "--libs")
+    run("cc", "-std=c99", EXAMPLES / "c/score_csv.c", *flags, "-o", program)
+    with open("/dev/full" if full else tmp_path / "out", "w") as out:
+        done = subprocess.run(
+            [program, saved[1]],
+            input=table.encode(),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.decode()) == (status, complaint)
+
+
+def test_the_audio_example_says_that_its_sound_went_nowhere(tmp_path, capsys):
+    model, program = tmp_path / "amp.safetensors", tmp_path / "audio_callback"
+    cylstm.LSTM(1, 1).save(model)
+    flags = config(capsys, "--cflags", "--libs")
+    run("cc", EXAMPLES / "c/audio_callback.c", *flags, "-o", program)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [program, model], input=bytes(64), stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"standard input or output: No space left on device\n",
+    )
+
+
 def test_config_says_where_things_are(capsys):
     assert config(capsys, "--includedir", "--libdir", "--version") == [
         cylstm.get_include(),

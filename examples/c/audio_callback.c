@@ -97,13 +97,17 @@ static int run(effect *e)
         total += took;
         worst = took > worst ? took : worst;
         samples += frames;
-        if (fwrite(block, sizeof *block, frames, stdout) != frames) return 0;
+        if (fwrite(block, sizeof *block, frames, stdout) != frames) break;
+    }
+    if (ferror(stdin) || ferror(stdout) || fflush(stdout) != 0) {
+        perror("standard input or output");
+        return 0;
     }
     const double lasts = (double)samples / RATE;
     fprintf(stderr, "%.1f s of sound; real-time factor %.4f; worst callback %.1f us of %.1f us\n", lasts,
             samples > 0 ? total / lasts : 0.0, 1e6 * worst, 1e6 * BLOCK / RATE);
     if (e->status != CYLSTM_OK) fprintf(stderr, "in the callback: %s\n", cylstm_status_name(e->status));
-    return e->status == CYLSTM_OK && fflush(stdout) == 0;
+    return e->status == CYLSTM_OK;
 }
 
 int main(int argc, char **argv)

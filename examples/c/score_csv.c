@@ -26,6 +26,14 @@ static int read_row(const char *line, float *row, int64_t width)
     return *end == '\0';
 }
 
+/* A line of names, which begins with no number. */
+static int is_head(const char *line)
+{
+    char *end;
+    (void)strtof(line, &end);
+    return end == line;
+}
+
 static void print_row(const float *row, int64_t width)
 {
     for (int64_t i = 0; i < width; i++) printf(i + 1 < width ? "%.9g," : "%.9g\n", (double)row[i]);
@@ -37,7 +45,7 @@ static int score(const cylstm_model *model, cylstm_state *state, float *x, float
     const int64_t inputs = cylstm_input_width(model), outputs = cylstm_output_width(model);
     for (long number = 1; fgets(line, sizeof line, stdin) != NULL; number++) {
         if (!read_row(line, x, inputs)) {
-            if (number == 1) continue; /* names */
+            if (number == 1 && is_head(line)) continue;
             fprintf(stderr, "line %ld: expected %ld numbers\n", number, (long)inputs);
             return 1;
         }
@@ -48,6 +56,10 @@ static int score(const cylstm_model *model, cylstm_state *state, float *x, float
         }
         cylstm_values(model, 1, y, y);
         print_row(y, outputs);
+    }
+    if (ferror(stdin) || fflush(stdout) != 0) {
+        perror("standard input or output");
+        return 1;
     }
     return 0;
 }
@@ -68,8 +80,11 @@ int main(int argc, char **argv)
     }
     float *x = malloc((size_t)cylstm_input_width(model) * sizeof *x);
     float *y = malloc((size_t)cylstm_output_width(model) * sizeof *y);
-    if (x != NULL && y != NULL && cylstm_state_new(model, NULL, &state) == CYLSTM_OK)
+    if (x != NULL && y != NULL && cylstm_state_new(model, NULL, &state) == CYLSTM_OK) {
         failed = score(model, state, x, y);
+    } else {
+        fprintf(stderr, "no memory\n");
+    }
     cylstm_state_free(state);
     cylstm_model_free(model);
     free(x);

@@ -30,7 +30,7 @@ cdef class Scorer:
         cdef cylstm.cylstm_state_options options
         status = cylstm.cylstm_load(os.fsencode(path), NULL, &self.model, message, sizeof(message))
         if status != cylstm.CYLSTM_OK:
-            raise ValueError(f"{path}: {message.decode()}")
+            raise ValueError(f"{path}: {message.decode(errors="replace")}")
         memset(&options, 0, sizeof(options))
         options.struct_size = sizeof(options)
         options.max_steps = max_steps

@@ -62,6 +62,7 @@ CORE = [
     "safetensors",
     "sequences",
     "state",
+    "system",
     "weights",
 ]
 

@@ -64,10 +64,12 @@ cdef extern from "blas.h" nogil:
                       int64_t ldc) noexcept nogil
         void *context
 
+cdef extern from "system.h" nogil:
+    int cylstm_fork_generation()
+
 cdef extern from "parallel.h" nogil:
     void cylstm_set_thread_budget(int threads)
     int cylstm_thread_budget()
-    int cylstm_fork_generation()
     const char *cylstm_parallel_name()
     uintptr_t cylstm_parallel_address()
 

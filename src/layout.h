@@ -9,6 +9,7 @@
 #ifndef CYLSTM_LAYOUT_H
 #define CYLSTM_LAYOUT_H
 
+#include "compiler.h"
 #include "cylstm.h"
 
 enum { CYLSTM_PANEL_VECTORS = 4, CYLSTM_ALIGNMENT = 64, CYLSTM_NAME_SIZE = 48 };

@@ -1,11 +1,7 @@
-#if defined(__linux__)
-#define _DEFAULT_SOURCE /* madvise */
-#include <sys/mman.h>
-#endif
-
 #include "memory.h"
 
 #include "layout.h"
+#include "system.h"
 
 enum { HUGE_PAGE = 2 << 20, LEAST_HUGE_PAGES = 2 };
 
@@ -23,8 +19,6 @@ char *cylstm_memory_begin(void *block, int64_t size)
 {
     const uintptr_t alignment = (uintptr_t)alignment_of(size);
     char *begin = (char *)block + (alignment - (uintptr_t)block % alignment) % alignment;
-#ifdef MADV_HUGEPAGE
-    if (alignment == HUGE_PAGE) (void)madvise(begin, (size_t)(size / HUGE_PAGE * HUGE_PAGE), MADV_HUGEPAGE);
-#endif
+    if (alignment == HUGE_PAGE) cylstm_prefer_huge_pages(begin, size / HUGE_PAGE * HUGE_PAGE);
     return begin;
 }

@@ -2,6 +2,7 @@
 #ifndef CYLSTM_MESSAGE_H
 #define CYLSTM_MESSAGE_H
 
+#include "compiler.h"
 #include "cylstm.h"
 
 typedef struct message {
@@ -9,10 +10,8 @@ typedef struct message {
     size_t size;
 } message;
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
 /* Writes the sentence, cut to what fits; returns the status, so that a function may end with it. */
+PRINTF_LIKE(3, 4)
 cylstm_status cylstm_fail(message m, cylstm_status status, const char *format, ...);
 
 #endif

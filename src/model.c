@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "memory.h"
 #include "safetensors.h"
+#include "system.h"
 
 const char *cylstm_version(void)
 {
@@ -451,21 +452,23 @@ cylstm_status cylstm_load_memory(const void *data, size_t size, const cylstm_loa
 }
 
 /* How long a file is that can be read; -1 for a folder, say. */
-static long readable_size(FILE *file)
+static int64_t readable_size(FILE *file)
 {
     char first[8];
     if (fread(first, 1, sizeof first, file) == 0 && ferror(file)) return -1;
-    const long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    const int64_t size = cylstm_file_size(file);
     return fseek(file, 0, SEEK_SET) == 0 ? size : -1;
 }
 
 static cylstm_status load_file(loader *l, FILE *file, const char *path, cylstm_model **model)
 {
-    const long size = readable_size(file);
+    const int64_t size = readable_size(file);
     if (size < 0) return cylstm_fail(l->message, CYLSTM_CANNOT_READ, "cannot read %s", path);
-    void *data = l->allocator.allocate(l->allocator.context, (size_t)size + 1);
-    if (data == NULL)
-        return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for the %ld bytes of %s", size, path);
+    void *data = (uint64_t)size < SIZE_MAX ? l->allocator.allocate(l->allocator.context, (size_t)size + 1) : NULL;
+    if (data == NULL) {
+        return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for the %lld bytes of %s", (long long)size,
+                           path);
+    }
     cylstm_status status = CYLSTM_CANNOT_READ;
     if (fread(data, 1, (size_t)size, file) == (size_t)size) {
         status = load_from(l, data, (size_t)size, model);
@@ -482,7 +485,7 @@ cylstm_status cylstm_load(const char *path, const cylstm_load_options *options, 
     loader l;
     if (!start(&l, options, model, text, text_size)) return CYLSTM_INVALID_ARGUMENT;
     l.options.borrow = 0; /* what is read here does not stay */
-    FILE *file = fopen(path, "rb");
+    FILE *file = cylstm_open(path);
     if (file == NULL) return cylstm_fail(l.message, CYLSTM_CANNOT_READ, "cannot open %s", path);
     const cylstm_status status = load_file(&l, file, path, model);
     fclose(file);

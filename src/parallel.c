@@ -1,114 +1,18 @@
-#if defined(__linux__)
-#define _GNU_SOURCE
-#endif
-
 #include "parallel.h"
 
-#include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <time.h>
+
+#include "compiler.h"
+#include "cpu.h"
+#include "system.h"
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-#if defined(__linux__)
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
-#if !defined(_WIN32)
-#include <pthread.h>
-#endif
-
-#if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
-#endif
-
-/* ---- floating-point mode ---- */
-
-/* Sets round-to-nearest, denormals kept, exceptions masked; returns what was set before. */
-static uint64_t set_ieee_mode(void)
-{
-#if defined(__x86_64__) || defined(_M_X64)
-    const unsigned before = _mm_getcsr();
-    _mm_setcsr(0x1F80);
-    return before;
-#elif defined(__aarch64__)
-    uint64_t before;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
-    return before;
-#else
-    return 0;
-#endif
-}
-
-static void restore_mode(uint64_t before)
-{
-#if defined(__x86_64__) || defined(_M_X64)
-    _mm_setcsr((unsigned)before);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(before));
-#else
-    (void)before;
-#endif
-}
-
-/* ---- fork ---- */
-
-static atomic_int fork_generation, busy_threads, thread_budget; /* 0: not set */
-
-int cylstm_fork_generation(void)
-{
-    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
-}
-
-#if !defined(_WIN32)
-static void after_fork_in_child(void)
-{
-    atomic_fetch_add(&fork_generation, 1);
-    atomic_store(&busy_threads, 0); /* the calls that held them did not come along */
-}
-
-__attribute__((constructor)) static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, after_fork_in_child);
-}
-#endif
-
-/* ---- clocks, and whether there are more threads than cores ---- */
-
-static int64_t in_nanoseconds(struct timespec t)
-{
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int64_t wall_clock(void)
-{
-    struct timespec now;
-#if defined(_WIN32)
-    timespec_get(&now, TIME_UTC);
-#else
-    clock_gettime(CLOCK_MONOTONIC, &now);
-#endif
-    return in_nanoseconds(now);
-}
-
-/* What this thread has computed; where that cannot be told, as much as has passed. */
-static int64_t cpu_clock(void)
-{
-#if defined(_WIN32)
-    return wall_clock();
-#else
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return in_nanoseconds(now);
-#endif
-}
+/* ---- whether there are more threads than cores ---- */
 
 static _Atomic int64_t crowded_until;
 static atomic_int crowded_calls; /* in a row */
@@ -120,16 +24,18 @@ static void remember_crowd(void)
     enum { FIRST = 10000000, DOUBLINGS = 7 };
     const int before = atomic_load(&crowded_calls);
     if (before < DOUBLINGS) atomic_store(&crowded_calls, before + 1);
-    atomic_store(&crowded_until, wall_clock() + ((int64_t)FIRST << before));
+    atomic_store(&crowded_until, cylstm_wall_clock() + ((int64_t)FIRST << before));
 }
 
 static int is_crowded(void)
 {
     const int64_t until = atomic_load_explicit(&crowded_until, memory_order_relaxed);
-    return until != 0 && wall_clock() < until;
+    return until != 0 && cylstm_wall_clock() < until;
 }
 
 /* ---- the budget of cores ---- */
+
+static atomic_int busy_threads, thread_budget; /* 0: not set */
 
 void cylstm_set_thread_budget(int threads)
 {
@@ -164,42 +70,6 @@ static int take_threads(int wanted)
         if (taken < 1) taken = 1;
     } while (!atomic_compare_exchange_weak(&busy_threads, &busy, busy + taken));
     return taken;
-}
-
-static void give_threads_back(int taken, int generation)
-{
-    if (generation == cylstm_fork_generation()) atomic_fetch_sub(&busy_threads, taken);
-}
-
-/* ---- sleeping and waking ---- */
-
-static void pause_briefly(void)
-{
-#if defined(__x86_64__) || defined(_M_X64)
-    _mm_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* Sleeps while *word is `value`; may wake early. */
-static void sleep_while(atomic_int *word, int value)
-{
-#if defined(__linux__)
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-#else
-    (void)word, (void)value;
-    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
-#endif
-}
-
-static void wake_all(atomic_int *word)
-{
-#if defined(__linux__)
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-#else
-    (void)word;
-#endif
 }
 
 /* ---- barrier ---- */
@@ -239,13 +109,14 @@ static void wait_for(worker *w, arrival *a, int phase)
     enum { SPINS = 4000 };
     for (int i = 0; i < SPINS; i++) {
         if (has_arrived(a, phase)) return;
-        pause_briefly();
+        cylstm_pause();
     }
-    const int64_t start = wall_clock();
+    const int64_t start = cylstm_wall_clock();
     atomic_fetch_add(&w->team->sleepers, 1);
-    for (int seen = atomic_load(&a->phase); seen < phase; seen = atomic_load(&a->phase)) sleep_while(&a->phase, seen);
+    for (int seen = atomic_load(&a->phase); seen < phase; seen = atomic_load(&a->phase))
+        cylstm_sleep_while(&a->phase, seen);
     atomic_fetch_sub(&w->team->sleepers, 1);
-    w->self->idle += wall_clock() - start;
+    w->self->idle += cylstm_wall_clock() - start;
 }
 
 /* Whether this thread has been kept from running for far longer than waking up takes, and for a good part of the call: a
@@ -254,8 +125,8 @@ static void wait_for(worker *w, arrival *a, int phase)
 static int was_descheduled(const worker *w)
 {
     enum { TOO_LONG = 300000, PART = 4 };
-    const int64_t passed = wall_clock() - w->team->start;
-    const int64_t lost = passed - (cpu_clock() - w->self->cpu_start) - w->self->idle;
+    const int64_t passed = cylstm_wall_clock() - w->team->start;
+    const int64_t lost = passed - (cylstm_thread_clock() - w->self->cpu_start) - w->self->idle;
     return lost > TOO_LONG && lost > passed / PART;
 }
 
@@ -272,7 +143,7 @@ static void arrive(worker *w, int phase)
         remember_crowd();
     }
     atomic_store(&arrivals[w->rank].phase, phase);
-    if (atomic_load(&t->sleepers) > 0) wake_all(&arrivals[w->rank].phase);
+    if (atomic_load(&t->sleepers) > 0) cylstm_wake_all(&arrivals[w->rank].phase);
 }
 
 void cylstm_barrier(worker *w)
@@ -319,9 +190,9 @@ group cylstm_group(const worker *w, int strands)
 static void run_alone(parallel_body body, void *context)
 {
     worker w = {.team = NULL, .rank = 0, .size = 1};
-    const uint64_t mode = set_ieee_mode();
+    const uint64_t mode = cylstm_set_ieee_mode();
     body(&w, context);
-    restore_mode(mode);
+    cylstm_restore_mode(mode);
 }
 
 #ifdef _OPENMP
@@ -330,10 +201,10 @@ static void run_alone(parallel_body body, void *context)
  * or its members would seem to have been kept from running. */
 static void make_pool(int threads)
 {
-    static _Thread_local int made = 1;
+    static THREAD_LOCAL int made = 1;
     if (threads <= made) return;
 #pragma omp parallel num_threads(threads)
-    pause_briefly();
+    cylstm_pause();
     made = threads;
 }
 
@@ -341,7 +212,7 @@ static void run_team(int threads, parallel_body body, void *context)
 {
     team t;
     make_pool(threads);
-    t.start = wall_clock();
+    t.start = cylstm_wall_clock();
     atomic_init(&t.sleepers, 0);
     atomic_init(&t.shrunk, 0);
     for (int i = 0; i < LEVELS * threads; i++) {
@@ -352,20 +223,30 @@ static void run_team(int threads, parallel_body body, void *context)
 #pragma omp parallel num_threads(threads)
     {
         const int size = omp_get_num_threads(); /* may be fewer than asked for */
-        member self = {.cpu_start = cpu_clock()};
+        member self = {.cpu_start = cylstm_thread_clock()};
         worker w = {.team = size > 1 ? &t : NULL, .rank = omp_get_thread_num(), .size = size, .self = &self};
-        const uint64_t mode = set_ieee_mode();
+        const uint64_t mode = cylstm_set_ieee_mode();
         body(&w, context);
-        restore_mode(mode);
+        cylstm_restore_mode(mode);
     }
     if (!atomic_load(&t.shrunk)) atomic_store(&crowded_calls, 0);
+}
+
+/* cl.exe has OpenMP 2.0, which knows no limit. */
+static int thread_limit(void)
+{
+#if _OPENMP >= 200805
+    return omp_get_thread_limit();
+#else
+    return CYLSTM_MAX_TEAM;
+#endif
 }
 
 static int threads_available(int wanted)
 {
     /* OpenMP's pool does not survive fork: a team in the child would wait for threads that are gone. */
     if (cylstm_fork_generation() > 0 || omp_in_parallel()) return 1;
-    const int limit = omp_get_thread_limit() < CYLSTM_MAX_TEAM ? omp_get_thread_limit() : CYLSTM_MAX_TEAM;
+    const int limit = thread_limit() < CYLSTM_MAX_TEAM ? thread_limit() : CYLSTM_MAX_TEAM;
     return wanted < limit ? wanted : limit;
 }
 
@@ -409,12 +290,11 @@ uintptr_t cylstm_parallel_address(void)
 
 void cylstm_parallel_run(int threads, parallel_body body, void *context)
 {
-    const int generation = cylstm_fork_generation();
     const int taken = take_threads(threads > 1 ? threads_available(threads) : 1);
     if (taken > 1) {
         run_team(taken, body, context);
     } else {
         run_alone(body, context);
     }
-    give_threads_back(taken, generation);
+    atomic_fetch_sub(&busy_threads, taken);
 }

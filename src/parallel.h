@@ -66,9 +66,6 @@ group cylstm_group(const worker *w, int strands);
 void cylstm_set_thread_budget(int threads);
 int cylstm_thread_budget(void);
 
-/* How many times this process has been forked from one that had loaded the library: objects compare it to notice. */
-int cylstm_fork_generation(void);
-
 /* "OpenMP 201511" or "none". */
 const char *cylstm_parallel_name(void);
 

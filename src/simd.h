@@ -12,27 +12,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __FAST_MATH__
-#error "cylstm promises bits: compile without -ffast-math"
-#endif
-
-#if defined(_MSC_VER)
-#include <intrin.h>
-#define ALWAYS_INLINE static __forceinline
-#else
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#endif
+#include "compiler.h"
 
 /* The line at p will be wanted soon; p need not be valid. */
 ALWAYS_INLINE void vec_prefetch(const float *p)
 {
-#if defined(_MSC_VER) && defined(_M_ARM64)
-    __prefetch(p);
-#elif defined(_MSC_VER)
-    _mm_prefetch((const char *)p, _MM_HINT_T0);
-#else
-    __builtin_prefetch(p);
-#endif
+    PREFETCH(p);
 }
 
 #if defined(CYLSTM_ISA_AVX512)
@@ -138,7 +123,7 @@ ALWAYS_INLINE void vec_transpose(vec rows[LANES])
 
 #elif defined(CYLSTM_ISA_AVX2)
 
-#if !defined(__AVX2__) || !(defined(__FMA__) || defined(_MSC_VER))
+#if !defined(__AVX2__) || !defined(CYLSTM_HAS_FMA)
 #error "compile this file with -mavx2 -mfma"
 #endif
 #include <immintrin.h>
@@ -234,7 +219,7 @@ ALWAYS_INLINE void vec_transpose(vec rows[LANES])
 
 #elif defined(CYLSTM_ISA_NEON)
 
-#ifndef __aarch64__
+#ifndef CYLSTM_AARCH64
 #error "compile this file for aarch64"
 #endif
 #include <arm_neon.h>
@@ -306,7 +291,7 @@ ALWAYS_INLINE vec vec_or_bits(vec a, vec b)
 }
 ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
 {
-    return vreinterpretq_f32_u32(vandq_u32(vcgtzq_f32(condition), vreinterpretq_u32_f32(a)));
+    return vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(condition, vdupq_n_f32(0.0f)), vreinterpretq_u32_f32(a)));
 }
 
 /* Row i becomes lane i of all: pairs, then fours. */

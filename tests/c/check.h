@@ -84,6 +84,27 @@ static inline void *allocate(size_t size)
     return block;
 }
 
+/* Aligned; freed by free_aligned. */
+static inline void *allocate_aligned(size_t alignment, size_t size)
+{
+#if defined(_WIN32)
+    void *block = _aligned_malloc(size, alignment);
+#else
+    void *block = aligned_alloc(alignment, size);
+#endif
+    if (block == NULL) abort();
+    return block;
+}
+
+static inline void free_aligned(void *block)
+{
+#if defined(_WIN32)
+    _aligned_free(block);
+#else
+    free(block);
+#endif
+}
+
 /* Every number NaN: what is read before it is written shows. */
 static inline float *new_floats(int64_t count)
 {

@@ -10,8 +10,7 @@
 
 static inline arena new_arena(int64_t size)
 {
-    arena a = {aligned_alloc(CYLSTM_ALIGNMENT, (size_t)(size > 0 ? size : CYLSTM_ALIGNMENT)), 0};
-    if (a.base == NULL) abort();
+    arena a = {allocate_aligned(CYLSTM_ALIGNMENT, (size_t)(size > 0 ? size : CYLSTM_ALIGNMENT)), 0};
     memset(a.base, 0xFF, (size_t)size);
     return a;
 }
@@ -74,8 +73,8 @@ static inline model new_model(cylstm_config config, const kernels *isa)
 static inline void free_model(model *m)
 {
     free(m->parameters);
-    free(m->forward_copies);
-    free(m->backward_copies);
+    free_aligned(m->forward_copies);
+    free_aligned(m->backward_copies);
 }
 
 /* ---- what goes in, and the gradients of what comes out ---- */
@@ -158,7 +157,7 @@ static inline void free_results(results *r)
 {
     float *all[] = {r->y, r->state[0], r->state[1], r->dx, r->dstate[0], r->dstate[1], r->dparameters};
     for (int i = 0; i < 7; i++) free(all[i]);
-    free(r->memory);
+    free_aligned(r->memory);
 }
 
 /* The caller's (T, B, width), or (B, width) where pooled. */
@@ -184,7 +183,7 @@ static inline void run_forward(const model *m, const data *d, const how *h, resu
     arena a = {NULL, 0};
     place_tape(m, d, h, &r->tape, &a);
     a = new_arena(a.used);
-    free(r->memory);
+    free_aligned(r->memory);
     r->memory = a.base;
     place_tape(m, d, h, &r->tape, &a);
     const layout *l = &m->net.layout;
@@ -205,7 +204,7 @@ static inline void run_forward(const model *m, const data *d, const how *h, resu
     work = new_arena(work.used);
     cylstm_forward_place(&f, d->steps, d->batch, d->rows, &work);
     cylstm_network_forward(&f);
-    free(work.base);
+    free_aligned(work.base);
 }
 
 /* After run_forward with recording; adds into r->dparameters. */
@@ -228,7 +227,7 @@ static inline void run_backward(const model *m, const data *d, const how *h, res
     work = new_arena(work.used);
     cylstm_backward_place(&b, d->steps, d->batch, d->rows, &work);
     cylstm_network_backward(&b);
-    free(work.base);
+    free_aligned(work.base);
 }
 
 #endif

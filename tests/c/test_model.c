@@ -114,7 +114,7 @@ static void check_model(const model *m, const file *f, const cylstm_model *loade
         CHECK(cylstm_state_place(loaded, &options, own.base, bytes, &s) == CYLSTM_OK, "a state of the caller's");
         check_block(m, now, &expected, s, 2);
         cylstm_state_free(s);
-        free(own.base);
+        free_aligned(own.base);
         free(scaled.x);
         free_results(&expected);
     }

@@ -246,7 +246,7 @@ static void stream(const model *m, const data *d, float *state[2], float *y)
         f.tokens = (token_view){l->config.vocab_size > 0 ? d->tokens + t * d->batch : NULL, 0, 1};
         cylstm_network_forward(&f);
     }
-    free(a.base);
+    free_aligned(a.base);
     free(carried);
 }
 

@@ -8,8 +8,13 @@
 
 #include <omp.h>
 #include <pthread.h>
+
+#include "system.h"
+
+#if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -89,16 +94,25 @@ static void check_all_done_once(const walk *all)
     }
 }
 
+/* Windows does not: there a team meets a late member only if it was late from the beginning. */
+static int system_says_what_a_thread_computed(void)
+{
+    const int64_t before = cylstm_thread_clock();
+    sleep_ms(20);
+    return cylstm_thread_clock() - before < 10000000;
+}
+
 /* The first thread does the rest of the call alone, and everything is still done, once. */
 static void test_a_late_member_ends_the_team(void)
 {
+    const int must_end = system_says_what_a_thread_computed();
     for (int size = 2; size <= 4; size++) {
         for (int late_rank = 0; late_rank < size; late_rank++) {
             walk all = {.late_rank = late_rank};
             calm_down();
             cylstm_parallel_run(size, walk_steps, &all);
-            CHECK(atomic_load(&all.alone) == 1 && atomic_load(&all.left) == size - 1, "%d of %d left",
-                  atomic_load(&all.left), size);
+            const int ended = atomic_load(&all.alone), left = atomic_load(&all.left);
+            CHECK(left == ended * (size - 1) && (ended || !must_end), "%d of %d left", left, size);
             check_all_done_once(&all);
         }
     }
@@ -113,7 +127,8 @@ static void test_calls_after_a_late_member_do_without_a_team(void)
     cylstm_parallel_run(2, walk_steps, &all);
     const int size = size_of_team(2);
     const double passed = seconds() - start; /* 50 ms of them asleep, if the team did not shrink before that */
-    CHECK(size == 1 || passed > 0.09 || passed < 0.05, "a team of %d after %.3f s", size, passed);
+    CHECK(size == 1 || passed > 0.09 || passed < 0.05 || !system_says_what_a_thread_computed(),
+          "a team of %d after %.3f s", size, passed);
     calm_down();
 }
 
@@ -294,6 +309,15 @@ static void test_a_nested_call_runs_on_one_thread(void)
 
 /* ---- fork ---- */
 
+#if defined(_WIN32)
+
+static void test_a_forked_child_runs_on_one_thread(void)
+{
+    CHECK(cylstm_fork_generation() == 0, "nobody forks here");
+}
+
+#else
+
 /* In a forked child, where OpenMP's threads are gone: one thread; and in its child. Returns 0 where it is so. */
 static int child_finds(int generations)
 {
@@ -320,6 +344,8 @@ static void test_a_forked_child_runs_on_one_thread(void)
     stop(&busy);
     CHECK(size_of_team(2) == 2 && cylstm_fork_generation() == 0, "the parent goes on");
 }
+
+#endif
 
 /* ---- the floating-point mode ---- */
 

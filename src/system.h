@@ -1,0 +1,32 @@
+/*
+ * What operating systems do in ways of their own: the one place that asks which one this is. Windows is in system.c apart;
+ * of the others Linux has more to offer.
+ */
+#ifndef CYLSTM_SYSTEM_H
+#define CYLSTM_SYSTEM_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+/* Nanoseconds that have passed, never backwards; that this thread has computed, or, where the system does not say, that have
+ * passed. */
+int64_t cylstm_wall_clock(void);
+int64_t cylstm_thread_clock(void);
+
+/* Sleeps while *word, an atomic_int, is `value`; may wake early. */
+void cylstm_sleep_while(void *word, int value);
+void cylstm_wake_all(void *word);
+
+/* How many times this process has been forked from one that had loaded the library: objects compare it to notice. */
+int cylstm_fork_generation(void);
+
+/* Asks for huge pages. */
+void cylstm_prefer_huge_pages(void *begin, int64_t size);
+
+/* For reading; on Windows the path is UTF-8. NULL: it cannot be opened. */
+FILE *cylstm_open(const char *path);
+
+/* Bytes of a file, where it then stands at its end; -1: not known. */
+int64_t cylstm_file_size(FILE *file);
+
+#endif

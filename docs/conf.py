@@ -22,6 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
+highlight_language = "none"
 templates_path = ["_templates"]
 exclude_patterns = ["lessons", "tutorial/index.rst", "**sg_execution_times.rst"]
 
@@ -70,7 +71,11 @@ html_theme_options = {
     "logo": {"text": "cylstm"},
     "navbar_align": "left",
     "navigation_with_keys": False,
-    "show_prev_next": True,
+    "secondary_sidebar_items": {
+        "performance": [],
+        "api/c": [],
+        "**": ["page-toc"],
+    },  # wide ones
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",

@@ -162,13 +162,11 @@ def make(cell):
     )
 
 
-models = dict(
-    zip(
-        layers,
-        (make("rnn"), make("lstm"), open_forget_gates(make("lstm"))),
-        strict=True,
-    )
-)
+models = {
+    "RNN": make("rnn"),
+    "LSTM, forget gates half open": make("lstm"),
+    "LSTM, forget gates open": open_forget_gates(make("lstm")),
+}
 figure, axes = plt.subplots(num="Errors by epoch of three networks")
 for name, model in models.items():
     history = model.fit(
@@ -225,8 +223,8 @@ figure.colorbar(colour_bar, ax=(top, bottom), label="the marked number")
 #
 # Astronomers have counted spots on the sun since before 1700. They come and go in about eleven
 # years, now more, now fewer. Given the years so far, how many will there be in the next? We take
-# the root of the counts, which grow by leaps, and show the network pieces of sixty years from
-# before 1950; what came after it does not see until it is trained.
+# the root of the counts, whose ups and downs are more alike, and train on pieces of sixty years
+# from before 1950. What came later the network has not seen.
 
 data = sunspots.load_pandas().data
 years = data["YEAR"].to_numpy(dtype=int)

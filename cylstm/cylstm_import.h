@@ -55,7 +55,7 @@ typedef struct cylstm_functions {
 #undef CYLSTM_MEMBER
 } cylstm_functions;
 
-/* The capsule that holds the table, by module and attribute. Versions with the same name follow the rule of cylstm.h. */
+/* The capsule that holds the table, by module and attribute. Versions that share its name follow cylstm.h's rule. */
 #define CYLSTM_CAPSULE CYLSTM_CAPSULE_OF(CYLSTM_VERSION_MAJOR, CYLSTM_VERSION_MINOR)
 #define CYLSTM_CAPSULE_OF(major, minor) CYLSTM_CAPSULE_NAMED(major, minor)
 #define CYLSTM_CAPSULE_NAMED(major, minor) "cylstm._core._C_API_" #major "_" #minor

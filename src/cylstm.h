@@ -13,13 +13,13 @@
  *     cylstm_state_free(state);
  *     cylstm_model_free(model);
  *
- * Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D directions, W = cylstm_output_width. Arrays
- * are dense float32, the last index running fastest; sizes and lengths are int64_t.
+ * Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D directions, W = cylstm_output_width.
+ * Arrays are dense float32, the last index running fastest; sizes and lengths are int64_t.
  *
  * A model is constant once loaded: any number of threads may use it at once. A state belongs to one stream, or batch of
- * streams, and to one thread at a time. Nothing here aborts, exits or prints (OpenMP does, where a call of several threads
- * is refused them by the system); on failure, what a call would have written is left alone unless it says otherwise. Pointers
- * must not be NULL where it is not said that they may be.
+ * streams, and to one thread at a time. Nothing here aborts, exits or prints (OpenMP does, where a call of several
+ * threads is refused them by the system); on failure, what a call would have written is left alone unless it says
+ * otherwise. Pointers must not be NULL where it is not said that they may be.
  *
  * Versions: within a major version, or a minor one while the major is 0, functions, their meaning and the numbers of
  * enumerators stay, and structures only grow at the end, with members whose zero means what it did before; that is why
@@ -84,8 +84,8 @@ typedef struct cylstm_state_options cylstm_state_options;
  * Load a model file that Python's model.save or layer.save has written.
  *
  * options: NULL for defaults. model: receives the model, which is the caller's to free with cylstm_model_free; NULL on
- * failure. message, message_size: a buffer of the caller's for a sentence on what was wrong, always terminated; NULL and
- * 0 where nobody wants to know. Files are not trusted: whatever is in one, the result is a status. Any thread.
+ * failure. message, message_size: a buffer of the caller's for a sentence on what was wrong, always terminated; NULL
+ * and 0 where nobody wants to know. Files are not trusted: whatever is in one, the result is a status. Any thread.
  */
 CYLSTM_API cylstm_status cylstm_load(const char *path, const cylstm_load_options *options, cylstm_model **model,
                                      char *message, size_t message_size);
@@ -103,7 +103,8 @@ CYLSTM_API int64_t cylstm_output_width(const cylstm_model *model);
 
 /*
  * Make a state of the model, at its beginning: zeros. options: NULL for one sequence and steps alone. The model must
- * outlive it. The state is the caller's to free with cylstm_state_free; NULL on failure. Any thread.
+ * outlive it. The state is the caller's to free with cylstm_state_free; NULL on failure: INVALID_ARGUMENT where the
+ * options make no sense, TOO_LARGE, OUT_OF_MEMORY. Any thread.
  */
 CYLSTM_API cylstm_status cylstm_state_new(const cylstm_model *model, const cylstm_state_options *options,
                                           cylstm_state **state);
@@ -114,21 +115,22 @@ CYLSTM_API void cylstm_state_free(cylstm_state *state);
 /*
  * One step of all B sequences: x (B, I) -> y (B, W), with pooling of the sequences so far.
  *
- * On the calling thread. Allocates nothing, locks nothing and does not call the system. y may not overlap x, here and in all
- * calls below. UNSUPPORTED where the model is bidirectional or takes tokens. Mean pooling counts its steps in float32: to
- * 16,777,216.
+ * On the calling thread. Allocates nothing, locks nothing and does not call the system. y may not overlap x, here and
+ * in all calls below. UNSUPPORTED where the model is bidirectional or takes tokens. Mean pooling counts its steps in
+ * float32: to 16,777,216.
  */
 CYLSTM_API cylstm_status cylstm_step(cylstm_state *state, const float *x, float *y);
 
-/* The same for a model with an embedding: tokens (B) in 0 .. V-1; INVALID_ARGUMENT for any other, before any step, and
- * UNSUPPORTED where the model takes numbers. */
+/* The same for a model with an embedding: tokens (B) in 0 .. vocab_size - 1; INVALID_ARGUMENT for any other, before
+ * anything has changed, and UNSUPPORTED where the model takes numbers. */
 CYLSTM_API cylstm_status cylstm_step_tokens(cylstm_state *state, const int32_t *tokens, float *y);
 
 /*
  * `steps` steps at once: x (T, B, I) -> y (T, B, W), or (B, W) with pooling. As many calls of cylstm_step give the same
  * bits. Goes on from the state, which then is that of the last step: reset it where a new sequence begins, and always
- * with a bidirectional model. INVALID_ARGUMENT for less than one step, and for tokens where the model takes numbers or the other
- * way round; TOO_LARGE for more steps than options->max_steps. On the calling thread; allocates nothing.
+ * with a bidirectional model. INVALID_ARGUMENT for less than one step, for tokens that the model does not have, and for
+ * tokens where it takes numbers or the other way round; TOO_LARGE for more steps than options->max_steps: all before
+ * anything has changed. On the calling thread; allocates nothing.
  */
 CYLSTM_API cylstm_status cylstm_run(cylstm_state *state, int64_t steps, const float *x, float *y);
 CYLSTM_API cylstm_status cylstm_run_tokens(cylstm_state *state, int64_t steps, const int32_t *tokens, float *y);
@@ -176,8 +178,8 @@ CYLSTM_API const char *cylstm_model_kernels(const cylstm_model *model);
 CYLSTM_API int64_t cylstm_model_bytes(const cylstm_model *model);
 
 /*
- * What a regression predicts: values (rows, W) = scores (rows, W) * std + mean in the units of its training's targets, and
- * copies of the scores of any other model. scores and values may be the same array. Any thread.
+ * What a regression predicts: values (rows, W) = scores (rows, W) * std + mean in the units of its training's targets,
+ * and copies of the scores of any other model. scores and values may be the same array. Any thread.
  */
 CYLSTM_API void cylstm_values(const cylstm_model *model, int64_t rows, const float *scores, float *values);
 
@@ -204,8 +206,8 @@ typedef struct cylstm_allocator {
 } cylstm_allocator;
 
 /*
- * C (m, n) = alpha op(A) (m, k) op(B) (k, n) + beta C, row-major, op(X) = X or its transpose, with the distances of rows
- * lda, ldb, ldc. Must compute on the calling thread alone, and be safe to call from several threads.
+ * C (m, n) = alpha op(A) (m, k) op(B) (k, n) + beta C, row-major, op(X) = X or its transpose, with the distances of
+ * rows lda, ldb, ldc. Must compute on the calling thread alone, and be safe to call from several threads.
  */
 typedef void (*cylstm_sgemm)(void *context, int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k,
                              float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta,
@@ -213,26 +215,30 @@ typedef void (*cylstm_sgemm)(void *context, int transpose_a, int transpose_b, in
 
 /* How to load. Set struct_size, and what is not wanted to zero. */
 struct cylstm_load_options {
-    size_t struct_size;          /* sizeof(cylstm_load_options) */
-    cylstm_allocator allocator;  /* allocate NULL: malloc and free; release NULL: nothing is given back */
-    const char *kernels;         /* "generic", "avx2", "avx512", "neon"; NULL: the fastest here. Else UNSUPPORTED */
-    cylstm_sgemm sgemm; /* for large products; NULL: the library's own kernels do all, and bits do not depend on
-                                    how sequences are batched */
+    size_t struct_size; /* sizeof(cylstm_load_options) */
+    /* allocate NULL: malloc and free; release NULL: nothing is given back. Used until the model is freed. */
+    cylstm_allocator allocator;
+    /* "generic", "avx2", "avx512", "neon"; NULL: the fastest here. UNSUPPORTED where this processor lacks them. */
+    const char *kernels;
+    /* For large products of blocks. NULL: the library's own kernels do all, and bits do not depend on how sequences are
+     * batched. */
+    cylstm_sgemm sgemm;
     void *sgemm_context;
-    int32_t borrow; /* of cylstm_load_memory: data stays as it is until the model is freed, and is aligned to 8
-                                    bytes (INVALID_ARGUMENT where that does not align its tensors). The embedding, scales
-                                    and weights for sgemm are read there instead of being copied */
-    void (*log)(void *context, const char *message); /* told what was loaded; NULL: silence */
+    /* Of cylstm_load_memory: data stays as it is until the model is freed, and is aligned to 8 bytes (INVALID_ARGUMENT
+     * where that does not align its tensors). The embedding, scales and weights for sgemm are read there. */
+    int32_t borrow;
+    /* Told what was loaded, before the call returns; NULL: silence. */
+    void (*log)(void *context, const char *message);
     void *log_context;
 };
 
 /* How to make a state. Set struct_size, and what is not wanted to zero. */
 struct cylstm_state_options {
-    size_t struct_size; /* sizeof(cylstm_state_options) */
-    int64_t batch; /* B; 0: 1 */
-    int64_t max_steps; /* the most of one call; 0: 1 */
-    int32_t max_threads; /* the most of one call; 0: 1 */
-    cylstm_allocator allocator; /* allocate NULL: malloc and free */
+    size_t struct_size;         /* sizeof(cylstm_state_options) */
+    int64_t batch;              /* B; 0: 1 */
+    int64_t max_steps;          /* the most of one call; 0: 1 */
+    int32_t max_threads;        /* the most of one call, up to 256; 0: 1 */
+    cylstm_allocator allocator; /* as of cylstm_load_options, until the state is freed */
 };
 
 /* Bytes of a state, to make one in memory of the caller's own; at most INT64_MAX, which no memory has. -1 where options
@@ -244,21 +250,26 @@ CYLSTM_API int64_t cylstm_state_bytes(const cylstm_model *model, const cylstm_st
 CYLSTM_API cylstm_status cylstm_state_place(const cylstm_model *model, const cylstm_state_options *options,
                                             void *memory, size_t size, cylstm_state **state);
 
-/* A call with all there is to say. Set struct_size, and what is not wanted to zero. */
+/* A block with all there is to say. Set struct_size, and what is not wanted to zero. */
 typedef struct cylstm_call {
-    size_t struct_size; /* sizeof(cylstm_call) */
-    int64_t steps; /* T */
-    const float *x; /* (T, B, I), or */
-    const int32_t *tokens; /* (T, B) where the model has an embedding */
-    const int64_t
-        *lengths; /* (B) in 0 .. T: how many steps each sequence has; NULL: T. What follows in x does not matter,
-                               in y it is zero */
+    size_t struct_size;    /* sizeof(cylstm_call) */
+    int64_t steps;         /* T */
+    const float *x;        /* (T, B, I), or, */
+    const int32_t *tokens; /* where the model has an embedding, (T, B): one of the two, the other NULL */
+    /* (B) in 0 .. T: how many steps each sequence has; NULL: T. What follows in x does not matter, in y it is zero. */
+    const int64_t *lengths;
     float *y; /* (T, B, W), or (B, W) with pooling */
     int32_t threads; /* at most options->max_threads; 0: 1. The bits do not depend on it */
     char *message; /* a buffer for what was wrong, as of cylstm_load; NULL: none */
     size_t message_size;
 } cylstm_call;
 
+/*
+ * A block of steps as of cylstm_run, with sequences of different lengths, on several threads, or with a message: the
+ * state then is that of each sequence's last step. INVALID_ARGUMENT and TOO_LARGE as there, and for lengths and threads
+ * that are out of range. One thread allocates nothing; several are OpenMP's, which makes them when it is first asked
+ * for so many.
+ */
 CYLSTM_API cylstm_status cylstm_call_run(cylstm_state *state, const cylstm_call *call);
 
 #ifdef __cplusplus

@@ -95,6 +95,14 @@ def test_the_shared_library_exports_the_header():
     assert symbols(shared_library(), "--dynamic") == set(FUNCTIONS)
 
 
+def test_every_function_of_the_header_is_explained():
+    """By a comment above it, or above the functions that it follows."""
+    text = (ROOT / "src/cylstm.h").read_text()
+    blocks = [block for block in text.split("\n\n") if "\nCYLSTM_API" in f"\n{block}"]
+    assert [block for block in blocks if not block.startswith("/*")] == []
+    assert max(map(len, text.splitlines())) <= 120
+
+
 def test_names_in_the_static_library_are_its_own():
     names = symbols(LIB / "libcylstm.a")
     assert names > set(FUNCTIONS)

@@ -1,8 +1,8 @@
 /*
  * A network as an audio effect, run as JACK, PortAudio or a plug-in's host would: everything is made beforehand; then a
- * callback gets blocks of sound, and may not allocate, lock, call the system or be late. The model has one number in and one
- * out, a sample being a step. Sound is raw float32 of one channel, from standard input to standard output; how long it took
- * goes to standard error.
+ * callback gets blocks of sound, and may not allocate, lock, call the system or be late. The model has one number in
+ * and one out, a sample being a step. Sound is raw float32 of one channel, from standard input to standard output; how
+ * long it took goes to standard error.
  *
  *     cc audio_callback.c $(cylstm config --cflags --libs) -o audio_callback
  *     sox guitar.wav -c 1 -r 48000 -t f32 - | ./audio_callback amp.safetensors | sox -c 1 -r 48000 -t f32 - amp.wav
@@ -25,8 +25,8 @@ typedef struct effect {
 } effect;
 
 /*
- * The callback. A block gives the same bits as its samples one by one, in less time. Whether the host flushes denormals does
- * not matter: the call sets the floating-point mode that it needs, and puts the host's back.
+ * The callback. A block gives the same bits as its samples one by one, in less time. Whether the host flushes denormals
+ * does not matter: the call sets the floating-point mode that it needs, and puts the host's back.
  */
 static void process(const float *in, float *out, int frames, void *user)
 {

@@ -1,6 +1,6 @@
 /*
- * Score a table from standard input, row by row as rows come in: numbers separated by commas, a line for each step, after a
- * line of names if there is one. Prints a line of outputs for each.
+ * Score a table from standard input, row by row as rows come in: numbers separated by commas, a line for each step,
+ * after a line of names if there is one. Prints a line of outputs for each.
  *
  *     cc -std=c99 score_csv.c $(cylstm config --cflags --libs) -o score_csv
  *     ./score_csv model.safetensors < table.csv

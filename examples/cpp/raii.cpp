@@ -45,7 +45,8 @@ try {
     if (argc != 2) throw std::runtime_error("usage: raii model.safetensors");
     const int64_t steps = 10;
     const Model model = load(argv[1]);
-    if (cylstm_model_config(model.get())->pooling != CYLSTM_POOL_NONE) throw std::runtime_error("expected outputs of steps");
+    const cylstm_config &config = *cylstm_model_config(model.get());
+    if (config.pooling != CYLSTM_POOL_NONE) throw std::runtime_error("expected outputs of steps");
     const size_t inputs = cylstm_input_width(model.get()), outputs = cylstm_output_width(model.get());
     std::vector<float> x(steps * inputs), at_once(steps * outputs), by_steps(steps * outputs);
     for (size_t i = 0; i < x.size(); i++) x[i] = 0.1f * static_cast<float>(i % 7);

@@ -522,6 +522,7 @@ def test_any_name_compiles(tmp_path, name):
     [
         ("-ffast-math", "without -ffast-math"),
         ("-Ofast", "without -ffast-math"),
+        ("-D_M_FP_FAST", "without -ffast-math (/fp:fast)"),  # as Microsoft's compiler says it
         ("-ffinite-math-only", "without -ffinite-math-only"),
         ("-U__FLT_EVAL_METHOD__ -D__FLT_EVAL_METHOD__=2", "-mfpmath=sse"),
     ],

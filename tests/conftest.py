@@ -1,5 +1,6 @@
 """What all tests share: hypothesis that repeats itself, thread counts that do not leak, sgemm."""
 
+import functools
 import os
 import signal
 
@@ -41,3 +42,13 @@ def blas_as_planned():
     _core.set_threshold("blas_work", 0)
     yield
     _core.set_threshold("blas_work", LITTLE_BLAS_WORK)
+
+
+@pytest.fixture(scope="session")
+def library_of(tmp_path_factory):
+    """The C core as a variant of test_c has it, compiled once."""
+    from test_c import make_library
+
+    return functools.cache(
+        lambda variant: make_library(variant, tmp_path_factory.mktemp(str(variant)))
+    )

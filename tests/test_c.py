@@ -75,9 +75,8 @@ OPTIMISED = Variant("cc", "", PROGRAMS_OF_BITS)
 
 def run(command: list[str], **options) -> str:
     """What a command prints; the test fails where it does."""
-    done = subprocess.run(
-        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, **options
-    )
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": SECONDS} | options
+    done = subprocess.run(command, check=False, **options)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -121,12 +120,12 @@ def make_library(variant: Variant, folder: Path) -> Path:
     return library
 
 
-@pytest.fixture(scope="module")
-def library_of(tmp_path_factory) -> Callable[[Variant], Path]:
-    """The core as a variant has it, compiled once."""
-    return functools.cache(
-        lambda variant: make_library(variant, tmp_path_factory.mktemp(str(variant)))
-    )
+def build_program(variant: Variant, program: str, library: Path, folder: Path) -> list[str]:
+    """The command that runs a program of tests/c, compiled as a variant says."""
+    source, binary = f"tests/c/{program}.c", str(folder / program)
+    libraries = [str(library), "-lm", "-lpthread"]
+    run([variant.compiler, *variant.flags, source, *libraries, "-o", binary])
+    return [*filter(None, [variant.emulator]), binary]
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +134,12 @@ def output_of(library_of, tmp_path_factory) -> Callable[..., str]:
 
     @functools.cache
     def output(variant: Variant, program: str, *arguments: str) -> str:
-        library, folder = str(library_of(variant)), tmp_path_factory.mktemp(program)
-        source, binary = f"tests/c/{program}.c", str(folder / program)
-        run([variant.compiler, *variant.flags, source, library, "-lm", "-lpthread", "-o", binary])
+        library, folder = library_of(variant), tmp_path_factory.mktemp(program)
+        command = build_program(variant, program, library, folder)
         suppressions = folder / "suppressions"
         suppressions.write_text(SUPPRESSIONS)
         options = {"LSAN_OPTIONS": f"suppressions={suppressions}", "TSAN_OPTIONS": TSAN_OPTIONS}
-        emulator = [variant.emulator] if variant.emulator else []
-        return run([*emulator, binary, *arguments], env=os.environ | options)
+        return run([*command, *arguments], env=os.environ | options)
 
     return output
 

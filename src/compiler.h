@@ -1,6 +1,6 @@
 /*
- * What compilers and their processors call by different names: the one place that asks for them. system.h is the same for
- * operating systems.
+ * What compilers and their processors call by different names: the one place that asks for them. system.h is the same
+ * for operating systems.
  */
 #ifndef CYLSTM_COMPILER_H
 #define CYLSTM_COMPILER_H

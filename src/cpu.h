@@ -8,8 +8,8 @@
 const kernels *cylstm_kernels_best(void);
 const kernels *cylstm_kernels_named(const char *name);
 
-/* Sets this thread's floating-point mode to IEEE (round to nearest, denormals kept, exceptions masked); returns what it was
- * before, to be restored. */
+/* Sets this thread's floating-point mode to IEEE (round to nearest, denormals kept, exceptions masked); returns what it
+ * was before, to be restored. */
 uint64_t cylstm_set_ieee_mode(void);
 void cylstm_restore_mode(uint64_t before);
 

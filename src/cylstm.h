@@ -83,9 +83,10 @@ typedef struct cylstm_state_options cylstm_state_options;
 /*
  * Load a model file that Python's model.save or layer.save has written.
  *
- * options: NULL for defaults. model: receives the model, which is the caller's to free with cylstm_model_free; NULL on
- * failure. message, message_size: a buffer of the caller's for a sentence on what was wrong, always terminated; NULL
- * and 0 where nobody wants to know. Files are not trusted: whatever is in one, the result is a status. Any thread.
+ * path: on Windows in UTF-8. options: NULL for defaults. model: receives the model, which is the caller's to free with
+ * cylstm_model_free; NULL on failure. message, message_size: a buffer of the caller's for a sentence on what was wrong,
+ * always terminated; NULL and 0 where nobody wants to know. Files are not trusted: whatever is in one, the result is a
+ * status. Any thread.
  */
 CYLSTM_API cylstm_status cylstm_load(const char *path, const cylstm_load_options *options, cylstm_model **model,
                                      char *message, size_t message_size);

@@ -360,7 +360,7 @@ static pooling pooling_of(const network *n, const sequences *s, const float *ini
 {
     const layout *l = &n->layout;
     const int64_t last_layer = (l->config.num_layers - 1) * l->directions;
-    return (pooling){.kind = l->config.pooling,
+    return (pooling){.kind = (cylstm_pooling)l->config.pooling,
                      .layout = l,
                      .sequences = s,
                      .initial = state_of((float *)initial, l, last_layer, s->batch)};

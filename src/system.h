@@ -1,6 +1,6 @@
 /*
- * What operating systems do in ways of their own: the one place that asks which one this is. Windows is in system.c apart;
- * of the others Linux has more to offer.
+ * What operating systems do in ways of their own: the one place that asks which one this is. Windows is in system.c
+ * apart; of the others Linux has more to offer.
  */
 #ifndef CYLSTM_SYSTEM_H
 #define CYLSTM_SYSTEM_H
@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Nanoseconds that have passed, never backwards; that this thread has computed, or, where the system does not say, that have
- * passed. */
+/* Nanoseconds that have passed, never backwards; that this thread has computed, or, where the system does not say, that
+ * have passed. */
 int64_t cylstm_wall_clock(void);
 int64_t cylstm_thread_clock(void);
 

@@ -229,6 +229,11 @@ def test_nothing_is_exported_but_the_header(library_file):
     assert exported == set(re.findall(r"^CYLSTM_API [^;(]*?(\w+)\(", header, re.MULTILINE))
 
 
+def test_the_header_fits_on_a_screen():
+    lines = (ROOT / "src/cylstm.h").read_text().splitlines()
+    assert [line for line in lines if len(line) > 120] == []
+
+
 @pytest.mark.parametrize("standard", ["c99", "c11", "c++11"])
 def test_the_header_compiles_alone(tmp_path, standard):
     source = tmp_path / ("alone.cpp" if "+" in standard else "alone.c")

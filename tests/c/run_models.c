@@ -1,6 +1,6 @@
 /*
- * Runs the models of a folder: the file modèle-0 on the input x-0, and so on. What comes out is written to y-0: without and
- * with `lengths`, each on one thread and on two. All in one process, since emulators take long to start.
+ * Runs the models of a folder: the file modèle-0 on the input x-0, and so on. What comes out is written to y-0: without
+ * and with `lengths`, each on one thread and on two. All in one process, since emulators take long to start.
  *
  *     ./run_models COUNT STEPS BATCH KERNELS      # KERNELS "best": the fastest
  *     ./run_models FILE                           # says why FILE is no model, where there is no memory for a large one

@@ -8,8 +8,8 @@
 
 #include "linear.h"
 
-/* a * b + c, rounded once: by hand, since not every fmaf is right (mingw-w64's rounds twice). The product is exact in double;
- * what the sum loses is left as a last bit that is odd, and so cannot decide a tie. */
+/* a * b + c, rounded once: by hand, since not every fmaf is right (mingw-w64's rounds twice). The product is exact in
+ * double; what the sum loses is left as a last bit that is odd, and so cannot decide a tie. */
 static float rounded_once(float a, float b, float c)
 {
     const double product = (double)a * b, sum = product + c, back = sum - product;
@@ -309,8 +309,8 @@ static void project(const kernels *isa, step_case *s, const input_case *i, int w
     isa->product(&args);
 }
 
-/* Inputs projected beforehand or by the step, panels in either order: the same bits. With the bias added by the step, as
- * after sgemm: the same but for rounding. */
+/* Inputs projected beforehand or by the step, panels in either order: the same bits. With the bias added by the step,
+ * as after sgemm: the same but for rounding. */
 static void check_projections(const kernels *isa, cylstm_cell cell, int64_t hidden, int64_t rows, int64_t inputs)
 {
     step_case s = new_step(cell, hidden, rows, isa);

@@ -27,6 +27,19 @@ static void test_arithmetic_saturates(void)
     CHECK(cylstm_round_up(most, 64) == most, "rounding what cannot be");
 }
 
+/* ---- statuses ---- */
+
+/* Each has a name of its own, and what is no status has one. */
+static void test_statuses_have_names(void)
+{
+    for (int status = CYLSTM_OK; status <= CYLSTM_UNSUPPORTED + 1; status++) {
+        const char *name = cylstm_status_name((cylstm_status)status);
+        CHECK(strlen(name) > 1, "status %d", status);
+        for (int other = CYLSTM_OK; other < status; other++)
+            CHECK(strcmp(name, cylstm_status_name((cylstm_status)other)) != 0, "%d and %d: %s", status, other, name);
+    }
+}
+
 /* ---- tensors ---- */
 
 static const char *const BOTH_BIASES[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
@@ -195,6 +208,7 @@ static void test_an_arena_counts_what_it_places(void)
 int main(void)
 {
     test_arithmetic_saturates();
+    test_statuses_have_names();
     test_tensors_cover_the_vector();
     test_bad_configurations_are_refused();
     test_panels_hold_every_column_once();

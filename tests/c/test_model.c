@@ -172,6 +172,64 @@ static void test_values(void)
     free_model(&m);
 }
 
+/* ---- what options leave out, and what they add ---- */
+
+/* Memory that is given back all at once, by whoever made it. */
+typedef struct pile {
+    void *blocks[8];
+    int count;
+} pile;
+
+static void *take_from_pile(void *context, size_t size)
+{
+    pile *p = context;
+    return p->blocks[p->count++] = allocate(size);
+}
+
+static void note_log(void *context, const char *text)
+{
+    snprintf(context, MESSAGE, "%s", text);
+}
+
+/* An allocator that releases nothing; the log; malloc. Both models and states are the same. */
+static void test_options(void)
+{
+    const cylstm_config config = {
+        .vocab_size = 5, .input_size = 3, .hidden_size = 9, .num_layers = 1, .output_size = 2};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    pile p = {.count = 0};
+    char logged[MESSAGE] = "";
+    const cylstm_allocator from_pile = {.allocate = take_from_pile, .context = &p};
+    const cylstm_load_options options = {
+        .struct_size = sizeof options, .allocator = from_pile, .log = note_log, .log_context = logged};
+    const cylstm_state_options piled = {.struct_size = sizeof piled, .max_steps = 3, .allocator = from_pile},
+                               plain = {.struct_size = sizeof plain, .max_steps = 3};
+    cylstm_model *models[] = {load(&f, &options), load(&f, NULL)};
+    const int32_t tokens[] = {4, 0, 2};
+    float y[2][6];
+    for (int i = 0; i < 2; i++) {
+        cylstm_state *s;
+        CHECK(cylstm_state_new(models[i], i ? &plain : &piled, &s) == CYLSTM_OK, "a state");
+        CHECK(cylstm_run_tokens(s, 3, tokens, y[i]) == CYLSTM_OK, "tokens");
+        cylstm_state_free(s);
+        cylstm_model_free(models[i]);
+    }
+    CHECK(same_bits(y[0], y[1], 6), "the same numbers");
+    CHECK(strncmp(logged, "loaded lstm, ", 13) == 0 && strstr(logged, "kernels") != NULL, "logged: %s", logged);
+    CHECK(p.count == 3, "%d blocks", p.count); /* one while the file is read, the model, the state */
+    for (int i = 0; i < p.count; i++) free(p.blocks[i]);
+    free_file(&f);
+    free_model(&m);
+}
+
+static void test_the_version(void)
+{
+    char numbers[32];
+    snprintf(numbers, sizeof numbers, "%d.%d.%d", CYLSTM_VERSION_MAJOR, CYLSTM_VERSION_MINOR, CYLSTM_VERSION_PATCH);
+    CHECK(strcmp(cylstm_version(), CYLSTM_VERSION) == 0 && strcmp(numbers, CYLSTM_VERSION) == 0, "%s", numbers);
+}
+
 /* ---- many threads, one model ---- */
 
 enum { THREADS = 8, STREAM_STEPS = 50 };
@@ -537,6 +595,8 @@ int main(void)
     set_threshold("wave_chunks", 2);
     for (int i = 0; i < count; i++) test_numbers(isas[i]);
     test_values();
+    test_options();
+    test_the_version();
     test_threads();
     test_sgemm();
     test_headers();

@@ -30,8 +30,10 @@ else:
     # vector instruction. No debug information: it would be most of a wheel.
     BASE = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-g0"]
     CORE_ONLY = ["-DCYLSTM_SHARED"]  # the functions of cylstm.h are visible in the shared library
-    OPENMP = ["-fopenmp"]
-    LINK = ["-fopenmp", "-lm"]
+    # The clang of macOS compiles OpenMP's pragmas and brings no runtime: CPPFLAGS and LDFLAGS say
+    # where one is, such as Homebrew's libomp.
+    OPENMP = ["-Xpreprocessor", "-fopenmp"] if MACOS else ["-fopenmp"]
+    LINK = ["-lomp", "-lm"] if MACOS else ["-fopenmp", "-lm"]
     # The modules keep those functions to themselves: a program that has another cylstm and embeds
     # Python must not lend them its own.
     MODULE_LINK = [*LINK, "-Wl,-exported_symbol,_PyInit_*" if MACOS else "-Wl,--exclude-libs,ALL"]

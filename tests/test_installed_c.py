@@ -234,9 +234,11 @@ def test_examples_are_built_and_run_as_they_say(tmp_path, saved, compiler, sourc
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """The package's files in another place, as of a wheel that is unpacked there."""
-    for folder in (INCLUDE, LIB):
-        shutil.copytree(folder, tmp_path / "else where" / folder.name)
-    return tmp_path / "else where"
+    site, copy = LIB.parents[1], tmp_path / "else where"
+    for folder in (INCLUDE, LIB, site / "cylstm.libs"):  # the last with what auditwheel bundled
+        if folder.exists():
+            shutil.copytree(folder, copy / folder.relative_to(site))
+    return copy / "cylstm"
 
 
 @pytest.mark.parametrize("target", ["cylstm", "static"])
@@ -276,7 +278,8 @@ def is_found_by_cmake(folder: Path, prefix: Path, wanted: str) -> bool:
 
 def test_pkg_config_finds_the_library_where_it_lies(tmp_path, saved, elsewhere):
     need("pkg-config")
-    elsewhere = elsewhere.rename(tmp_path / "elsewhere")  # without the blank, for the shell
+    # without the blank, for the shell
+    elsewhere = elsewhere.parent.rename(tmp_path / "elsewhere") / "cylstm"
     command = f"cc {EXAMPLES}/c/score_csv.c $(pkg-config --cflags --libs cylstm) -o score_csv"
     variables = {**os.environ, "PKG_CONFIG_PATH": f"{elsewhere}/lib/pkgconfig"}
     run("sh", "-c", command, cwd=tmp_path, env=variables)
@@ -291,7 +294,7 @@ def test_the_table_and_the_declarations_have_every_function():
     header = (INCLUDE / "cylstm_import.h").read_text()
     listed = re.findall(r"FUNCTION\([^,]+, (\w+),", header)
     assert sorted(f"cylstm_{name}" for name in listed) == sorted(FUNCTIONS)
-    declarations = (ROOT / "cylstm/__init__.pxd").read_text()
+    declarations = (LIB.parent / "__init__.pxd").read_text()
     declared = re.findall(r'(cylstm_\w+) "cylstm_api->(\w+)"', declarations)
     assert sorted(declared) == sorted((f"cylstm_{name}", name) for name in listed)
 

@@ -63,7 +63,14 @@ html_static_path = ["_static"]
 html_css_files = ["cylstm.css"]
 html_sidebars = {  # pages without others below them
     page: []
-    for page in ("index", "tutorial/**", "performance", "design", "changelog")
+    for page in (
+        "index",
+        "tutorial/**",
+        "performance",
+        "design",
+        "versions",
+        "changelog",
+    )
 }
 html_copy_source = False
 html_show_sourcelink = False

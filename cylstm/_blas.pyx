@@ -1,3 +1,4 @@
+# cython: freethreading_compatible = True
 """SciPy's sgemm, as the core's door to BLAS (src/blas.h), and SciPy's BLAS held at one thread while it is used.
 
 A module of its own so that SciPy is imported when the first large product needs it, and so that, where SciPy is

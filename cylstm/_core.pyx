@@ -1,3 +1,4 @@
+# cython: freethreading_compatible = True
 """The C core: checked arrays in, one call each. See src/ for what it computes.
 
 The rhythm of every method: look at the arrays, place the call's memory, release the GIL, one C call, raise or return.
@@ -24,6 +25,12 @@ from cylstm cimport _capi
 from cylstm._capi cimport arena, blas, kernels, view
 
 cnp.import_array()
+
+# What one thread writes while others read it; each access by its name is atomic.
+cdef extern from "<stdatomic.h>" nogil:
+    ctypedef int atomic_int
+    ctypedef long long atomic_llong
+    int atomic_exchange(atomic_int *object, int desired)
 
 cdef extern from *:
     """
@@ -189,6 +196,40 @@ cdef class Memory:
         return self.begin
 
 
+@cython.no_gc  # none is ever part of a cycle
+cdef class Pool:
+    """Memory of calls and of tapes that are gone, for those that come: fresh pages cost more than writing them."""
+
+    cdef cython.pymutex mutex  # nothing is freed under it: a tape's __dealloc__ takes it too
+    cdef list calls
+    cdef Memory tape  # of the last one
+
+    def __cinit__(self):
+        self.calls = []
+
+    cdef Memory take(self):
+        with self.mutex:
+            if self.calls:
+                return self.calls.pop()
+        return Memory()
+
+    cdef int give(self, Memory memory) except -1:
+        with self.mutex:
+            self.calls.append(memory)
+        return 0
+
+    cdef Memory take_tape(self):
+        cdef Memory memory
+        with self.mutex:
+            memory, self.tape = self.tape, None
+        return Memory() if memory is None else memory
+
+    cdef int give_tape(self, Memory memory) except -1:
+        with self.mutex:
+            self.tape, memory = memory, self.tape
+        return 0
+
+
 cdef class Scratch:
     """What a training step makes and the next one does not need, in memory that is kept and only grows.
 
@@ -291,15 +332,19 @@ cdef class Guard:
         if self.try_enter(to_write):
             return 0
         with self.lock:
-            self.waiting += 1
-            self.waiting_writers += to_write
+            self.count_waiting(1, to_write)
             try:
                 while not self.try_enter(to_write):
                     self.changed.wait()
             finally:
-                self.waiting -= 1
-                self.waiting_writers -= to_write
+                self.count_waiting(-1, to_write)
                 self.changed.notify_all()
+        return 0
+
+    cdef int count_waiting(self, int more, bint to_write) except -1:
+        with self.mutex:
+            self.waiting += more
+            self.waiting_writers += more if to_write else 0
         return 0
 
     cdef int wake(self) except -1:
@@ -317,12 +362,14 @@ cdef class Guard:
         return 0
 
     cdef int leave(self, bint to_write) except -1:
+        cdef bint awaited
         with self.mutex:
             if to_write:
                 self.writer = None
             else:
                 self.readers -= 1
-        if self.waiting > 0:
+            awaited = self.waiting > 0
+        if awaited:
             self.wake()
         return 0
 
@@ -430,23 +477,22 @@ cdef class Network:
 
     cdef _capi.network net
     cdef readonly cnp.ndarray grad_vector
-    cdef readonly int64_t version
+    cdef readonly atomic_llong version  # of the weights
     cdef readonly tuple tensors
     cdef readonly dict parameters, grads
     cdef readonly cnp.ndarray vector  # all parameters, float32 (P,), read-only
     cdef cnp.ndarray _vector  # the same, writable
     cdef cnp.ndarray _mean, _std
     cdef Memory _forward_copies, _backward_copies
-    cdef int64_t _packed_forward, _packed_backward, _packed_dx  # versions of the weights the copies are of
+    cdef atomic_llong _packed_forward, _packed_backward, _packed_dx  # versions of the weights the copies are of
     cdef readonly int64_t packings  # how many copies have been made so far, of the three kinds together
     cdef Guard guard
-    cdef list _idle  # Memory of calls that have ended
-    cdef Memory _idle_tape  # of the last tape that is gone
+    cdef Pool pool
     cdef float _dropout
-    cdef bint _descending  # of the last call
+    cdef atomic_int _descending  # of the last call
     # Of the last backward pass. What else goes over weights and gradients does well to use as many: what another core
     # holds in its cache takes longer to fetch than to compute with.
-    cdef readonly int training_threads
+    cdef readonly atomic_int training_threads
 
     def __cinit__(self, cell, *, int64_t input_size, int64_t hidden_size, int64_t num_layers, bint bias,
                   bint bidirectional, float dropout, int64_t vocab_size, int64_t output_size, pooling):
@@ -464,7 +510,7 @@ cdef class Network:
             raise ValueError(f"{_capi.cylstm_status_name(status).decode()}: no network of these sizes")
         self._dropout = dropout
         self.training_threads = 1
-        self._idle = []
+        self.pool = Pool()
         self.guard = Guard()
         self._allocate()
 
@@ -664,7 +710,7 @@ cdef class Network:
             call.dx = _view(dx, steps, batch, l.config.input_size, "dx")
         call.plan = _capi.cylstm_plan(l, rows, batch, num_threads or _capi.cylstm_thread_budget())
         self.training_threads = call.plan.threads
-        cdef Memory memory = self._idle.pop() if self._idle else Memory()
+        cdef Memory memory = self.pool.take()
         cdef arena place = arena(NULL, 0)
         _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
         place = arena(memory.reserve(place.used), 0)
@@ -683,7 +729,7 @@ cdef class Network:
                 _release_blas(call.compute.blas)
         finally:
             self.guard.leave(False)
-        self._idle.append(memory)
+        self.pool.give(memory)
         return dx, dinitial
 
     def stream(self, int64_t batch_size):
@@ -743,7 +789,7 @@ cdef class Call:
         y = _new(3 if y_steps else 2, y_steps, self.batch, width) if out is None else out
         self.call.y = _view(y, y_steps, self.batch, width, "out")
         _state_pointers(self.state, self.call.initial, l, self.batch, "state")
-        cdef Memory memory = self.network._idle.pop() if self.network._idle else Memory()
+        cdef Memory memory = self.network.pool.take()
         cdef _capi.sequences sequences
         cdef arena place = arena(NULL, 0)
         self._place(&sequences, tape, &place)
@@ -752,7 +798,7 @@ cdef class Call:
         if self.call.tokens.data != NULL:
             self._check_tokens()
         self._run_packed(tape, reproducible)
-        self.network._idle.append(memory)
+        self.network.pool.give(memory)
         return y, final
 
     cdef int _place(self, _capi.sequences *sequences, Tape tape, arena *place) except -1:
@@ -800,10 +846,12 @@ cdef class Tape:
     cdef readonly int64_t version, steps, batch, nbytes
     cdef _capi.tape t
     cdef Memory memory
+    cdef Pool pool  # the network's, which may have lost its own when the garbage collector takes both
 
     cdef int place(self, Call call, float dropout, uint64_t key, int64_t checkpoint_every) except -1:
         self.network, self.steps, self.batch = call.network, call.steps, call.batch
-        self.memory, self.network._idle_tape = self.network._idle_tape or Memory(), None
+        self.pool = self.network.pool
+        self.memory = self.pool.take_tape()
         memset(&self.t, 0, sizeof(self.t))
         self.t.dropout.probability, self.t.dropout.key = dropout, key
         self.t.segments.every = checkpoint_every
@@ -817,10 +865,10 @@ cdef class Tape:
         return 0
 
     def __dealloc__(self):
-        # The next tape takes this one's memory: fresh pages cost more than writing them. Not in __del__: what the
-        # garbage collector has finalised may still be looked at, and even live on.
+        # The next tape takes this one's memory. Not in __del__: what the garbage collector has finalised may still be
+        # looked at, and even live on.
         if self.memory is not None:
-            self.network._idle_tape = self.memory
+            self.pool.give_tape(self.memory)
 
     def view(self, int64_t layer, int direction, str what):
         """Read-only float32 (T, B, H): a gate of `GATES`, "cell_state" or "hidden"; zeros where padded.
@@ -869,7 +917,7 @@ cdef class Stream:
     cdef Memory memory
     cdef tuple _state
     cdef cnp.ndarray _carried, _tokens
-    cdef bint _busy
+    cdef atomic_int _busy
 
     def __cinit__(self, Network network, int64_t batch_size):
         cdef _capi.layout *l = &network.net.layout
@@ -925,16 +973,19 @@ cdef class Stream:
         cdef int64_t width = l.config.output_size or l.width
         if out is None:
             out = _new(2, 0, self.batch, width)
-        if self._busy:
-            raise RuntimeError("stream: another thread is stepping it; give each thread a stream of its own")
-        self._busy = True
+        self._enter()
         try:
             self.call.y = _view(out, 0, self.batch, width, "out")
             self._read(x_t)
             self._step()
         finally:
-            self._busy = False
+            self._busy = 0
         return out
+
+    cdef int _enter(self) except -1:
+        if atomic_exchange(&self._busy, 1):
+            raise RuntimeError("stream: another thread is using it; give each thread a stream of its own")
+        return 0
 
     cdef int _read(self, cnp.ndarray x_t) except -1:
         if self.network.net.layout.config.vocab_size == 0:
@@ -964,23 +1015,33 @@ cdef class Stream:
     @property
     def state(self):
         """Copies: (h,) or (h, c), each (L, B, H); with mean or max pooling also (B, H+1): sums or maxima, count."""
-        parts = self._state if self._carried is None else (*self._state, self._carried)
-        return tuple([part.copy() for part in parts])
+        self._enter()
+        try:
+            return tuple([part.copy() for part in self._parts()])
+        finally:
+            self._busy = 0
 
     @state.setter
     def state(self, new):
-        parts = self._state if self._carried is None else (*self._state, self._carried)
+        parts = self._parts()
         if len(new) != len(parts):
             raise ValueError(f"state: {len(parts)} arrays expected, not {len(new)}")
         for i, (part, value) in enumerate(zip(parts, new)):
             if np.shape(value) != part.shape:
                 raise ValueError(f"state[{i}]: shape {part.shape} expected, not {np.shape(value)}")
-        for part, value in zip(parts, new):
-            part[...] = value
+        self._enter()
+        try:
+            for part, value in zip(parts, new):
+                part[...] = value
+        finally:
+            self._busy = 0
 
     def reset(self):
         """Start anew: state zero."""
-        self.state = [np.zeros_like(part) for part in self.state]
+        self.state = [np.zeros_like(part) for part in self._parts()]
+
+    cdef tuple _parts(self):
+        return self._state if self._carried is None else (*self._state, self._carried)
 
 
 # ---- losses and optimisers ----
@@ -1017,14 +1078,14 @@ def loss(str kind, cnp.ndarray scores, cnp.ndarray targets, mask=None, Scratch s
     call.kind, call.kernels, call.threads = LOSSES[kind], _kernels, 1
     call.outputs, call.rows = scores.shape[scores.ndim - 1], math.prod(rows_shape)
     classes = kind == "cross_entropy"
-    if classes:
-        targets = np.array(targets, np.int64, order="C")  # what is checked is what is used
+    if classes:  # copies, of these and the mask: what is checked is what is used, whoever writes into the caller's
+        targets = np.array(targets, np.int64, order="C")
     else:
         targets = np.ascontiguousarray(targets, np.float32)
     if (<object> targets).shape != (rows_shape if classes else (<object> scores).shape):
         raise ValueError(f"targets: shape {(<object> targets).shape} does not go with scores of "
                          f"{(<object> scores).shape}")
-    cdef cnp.ndarray counts = None if mask is None else np.ascontiguousarray(mask, np.bool_)
+    cdef cnp.ndarray counts = None if mask is None else np.array(mask, np.bool_, order="C")
     if counts is not None:
         if (<object> counts).shape != rows_shape:
             raise ValueError(f"mask: shape {rows_shape} expected, not {(<object> counts).shape}")

@@ -46,8 +46,8 @@ def argument(name: str) -> property:
 class Stream:
     """A network that is fed step by step, and its state.
 
-    One stream must not be stepped from two threads at once; any number of streams may share a
-    network.
+    A stream is for one thread at a time: where another one is using it, `step`, `reset` and `state`
+    raise a RuntimeError. Any number of streams may share a network.
 
     Examples
     --------

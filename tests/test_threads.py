@@ -295,6 +295,26 @@ def test_eight_threads_call_a_new_layer_at_once(make):
         assert found == 4 * list(expected)
 
 
+def test_eight_threads_share_a_model_and_train_one_each():
+    shared, x = make_layer(), make_input()
+    waves = np.random.default_rng(1).normal(size=(40, 20, 3)).astype(np.float32)
+
+    def train_and_infer(seed: int) -> str:
+        own = cylstm.SequenceModel(
+            task="regression",
+            input_size=3,
+            hidden_size=16,
+            output_size=1,
+            pooling="mean",
+            seed=seed,
+        )
+        own.fit(waves, waves[:, :, :1].mean(0), epochs=3, batch_size=8, seed=seed, progress=False)
+        return digest(list(own.parameters.values())) + infer(shared, x) + learn(shared, x)
+
+    expected = [train_and_infer(seed) for seed in range(8)]
+    assert at_once([lambda s=seed: train_and_infer(s) for seed in range(8)]) == expected
+
+
 def test_the_number_of_threads_may_change_while_others_compute(restore_num_threads):
     layer, x = make_layer(), make_input()
     expected, found = infer(layer, x), set()
@@ -595,6 +615,25 @@ def test_a_stream_refuses_a_second_thread_and_is_not_disturbed():
     assert "another thread" in str(error)
     np.testing.assert_array_equal(ours, expected)
     assert not theirs.any()
+
+
+def test_a_stream_whose_state_is_asked_for_meanwhile_says_so():
+    model = cylstm.LSTM(512, 512, seed=1)
+    stream, x = model.stream(batch_size=256), make_input(1, 256, 512)[0]
+    errors = set()
+
+    def use(function: Callable[[], object]) -> None:
+        try:
+            function()
+        except RuntimeError as error:
+            errors.add(str(error))
+
+    with running(lambda: use(lambda: stream.step(x))):
+        for _ in range(100):
+            use(lambda: stream.state)
+            use(stream.reset)
+    assert len(errors) == 1 and "another thread is using it" in errors.pop()
+    assert stream.step(x).shape == (256, 512)
 
 
 def test_streams_of_one_layer_run_side_by_side():

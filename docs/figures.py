@@ -41,6 +41,13 @@ STYLE = {
     "svg.hashsalt": "cylstm",  # the same file from the same figure
 }
 
+FIGURE = """
+.. container:: figure
+
+    .. raw:: html
+        :file: {}
+"""
+
 
 def use_style(gallery_conf: dict[str, Any], fname: str) -> None:
     """Begin a page with our style and nothing else's; sphinx-gallery calls it."""
@@ -56,13 +63,13 @@ def scrape(
     found = []
     for number in pyplot.get_fignums():
         figure = pyplot.figure(number)
-        path = Path(next(block_vars["image_path_iterator"]))
-        figure.savefig(path, facecolor="white")  # for the thumbnail
-        picture = path.with_suffix(".html")
-        picture.write_text(to_inline_svg(figure), encoding="utf-8")
+        image = Path(next(block_vars["image_path_iterator"]))
+        figure.savefig(image, facecolor="white")  # for the thumbnail
+        svg = image.with_suffix(".svg")
+        svg.write_text(to_inline_svg(figure), encoding="utf-8")
+        found.append(FIGURE.format(svg))
         pyplot.close(figure)
-        found.append(f".. raw:: html\n    :file: {picture}\n\n")
-    return "\n".join(found)
+    return "".join(found)
 
 
 def to_inline_svg(figure: Any) -> str:
@@ -73,5 +80,5 @@ def to_inline_svg(figure: Any) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     svg = svg.replace(INK, "currentColor")
-    opening = f'<svg class="figure" role="img" aria-label="{escape(figure.get_label())}"'
+    opening = f'<svg role="img" aria-label="{escape(figure.get_label())}"'
     return svg.replace("<svg", opening, 1)

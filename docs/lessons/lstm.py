@@ -28,7 +28,7 @@ rng = np.random.default_rng(0)
 # The plain recurrent network (RNN) has one equation. A step makes the new state of the input and
 # the state before:
 #
-# .. code-block:: none
+# .. code-block:: text
 #
 #     h[t] = tanh(W x[t] + U h[t-1] + b)
 #
@@ -115,10 +115,12 @@ axes.legend()
 # except at three gates. A gate is a number between 0 (shut) and 1 (open) for each unit, and is
 # computed anew at each step from the input and from what the network last showed:
 #
-# .. raw:: html
-#     :file: ../lessons/lstm_cell.svg
+# .. container:: figure
 #
-# .. code-block:: none
+#     .. raw:: html
+#         :file: ../lessons/lstm_cell.svg
+#
+# .. code-block:: text
 #
 #     i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
 #     f = sigmoid(W_f x[t] + U_f h[t-1] + b_f)      forget gate

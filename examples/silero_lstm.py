@@ -122,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, tuple[Floats, Floa
     )
     parser.add_argument("--seconds", type=int, default=10, help="of sound to run (%(default)s)")
     options = parser.parse_args(arguments)
+    if options.seconds < 1:
+        parser.error(f"--seconds: expected at least 1, got {options.seconds}")
 
     file = data_folder() / "silero_vad_16k.safetensors"
     cylstm.LSTM.from_state_dict(file, prefix=LSTM).save(options.output)

@@ -138,6 +138,13 @@ def test_silero_s_lstm_does_what_it_does_in_onnxruntime(silero_lstm, tmp_path, c
     assert "h differs from ONNX Runtime's by" in capsys.readouterr().out
 
 
+def test_no_sound_is_refused(silero_lstm, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        silero_lstm.main(["-o", str(tmp_path / "lstm"), "--seconds", "0"])
+    assert "--seconds: expected at least 1, got 0" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_silero_s_graph_holds_a_layer_too(silero_lstm):
     """With the weights that it comes with, which are not the file's, found by their own prefix."""
     import onnx

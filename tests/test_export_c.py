@@ -317,7 +317,7 @@ def drive(name: str, network: Any) -> str:
 
 
 def build(folder: Path, names: Iterable[str], command: list[str], to: Path) -> list[str]:
-    """The program of these models; the driver itself is compiled without warnings' being errors."""
+    """The program of these models, all compiled by one command."""
     networks = everything()
     driver = to / "driver.c"
     driver.write_text(driver_of({name: networks[name] for name in names}))

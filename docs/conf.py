@@ -38,7 +38,6 @@ myst_enable_extensions = ["colon_fence"]
 default_role = "autolink"  # a name in single backticks is a link where there is such a thing
 autosummary_generate = True
 autodoc_typehints = "none"  # docstrings have the types, with shapes
-autodoc_default_options = {"members": True, "member-order": "bysource"}
 numpydoc_show_class_members = False  # the templates list them
 numpydoc_xref_param_type = False
 
@@ -78,11 +77,13 @@ html_theme_options = {
     "logo": {"text": "cylstm"},
     "navbar_align": "left",
     "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
+    # not beside what is wide; the last pattern that fits counts
     "secondary_sidebar_items": {
+        "**": ["page-toc"],
         "performance": [],
         "api/c": [],
-        "**": ["page-toc"],
-    },  # wide ones
+    },
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",

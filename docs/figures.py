@@ -42,7 +42,7 @@ STYLE = {
 }
 
 FIGURE = """
-.. container:: figure
+.. container:: drawing
 
     .. raw:: html
         :file: {}

@@ -115,7 +115,7 @@ axes.legend()
 # except at three gates. A gate is a number between 0 (shut) and 1 (open) for each unit, and is
 # computed anew at each step from the input and from what the network last showed:
 #
-# .. container:: figure
+# .. container:: drawing
 #
 #     .. raw:: html
 #         :file: ../lessons/lstm_cell.svg

@@ -22,8 +22,10 @@ MACOS = sys.platform == "darwin"
 MACHINE = platform.machine().lower()
 
 if MSVC:
-    # No /GL, which setuptools asks for: such objects are for the very same compiler alone.
-    BASE, CORE_ONLY = ["/O2", "/std:c11"], ["/GL-"]
+    # No contraction, as below: compiler.h, too. C11's atomics from Visual Studio 17.5 on. No /GL,
+    # which setuptools asks for: such objects are for the very same compiler alone. OpenMP 2.0 is
+    # enough, and what has more (/openmp:llvm) has a runtime that may not be handed on.
+    BASE, CORE_ONLY = ["/O2", "/std:c11", "/fp:precise"], ["/experimental:c11atomics", "/GL-"]
     OPENMP, LINK, MODULE_LINK = ["/openmp"], [], []
 else:
     # No contraction: the bits must not depend on a compiler's mood. No errno: sqrt may then be a

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from configurations import check_program
-from test_c import ROOT, run
+from test_c import ISA_FLAGS, ROOT, run
 
 COMPILER = "x86_64-w64-mingw32-gcc"
 TOOLS = (COMPILER, "cmake", "wine")
@@ -59,3 +59,46 @@ def test_a_file_of_more_than_2_gb_is_seen_as_large_as_it_is(run_models, tmp_path
         file.truncate(size)
     printed = run([*run_models, "large"], cwd=tmp_path)
     assert printed.strip() == f"no memory for the {size} bytes of large"
+
+
+# --- what cl.exe would see -----------------------------------------------------------------------
+
+#: gcc has no CPUID's friend XGETBV without -mxsave, and does not know cl.exe's pragmas.
+AS_CL = [
+    "-std=c11",
+    "-mxsave",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",
+    "-Wno-attributes",
+    "-Werror",
+]
+
+
+def compile_as_cl(source: str, *options: str) -> None:
+    isa = ISA_FLAGS["x86_64"].get(source.removeprefix("kernels_"), [])
+    prelude = ["-include", "tests/c/as_cl.h"]
+    run([COMPILER, *AS_CL, *isa, "-ffp-contract=off", *prelude, f"src/{source}.c", *options])
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["cpu", "kernels_avx2", "kernels_avx512", "kernels_generic", "message", "parallel", "system"],
+)
+def test_the_code_for_cl_compiles_by_its_names(build, source):
+    """Of the files that use what compiler.h or system.h have in more than one way."""
+    compile_as_cl(source, "-fsyntax-only")
+
+
+def test_cpuid_finds_the_kernels_that_gccs_builtin_finds(build, tmp_path):
+    """CPUID read by hand, as for cl.exe: the other objects are those of the build."""
+    compile_as_cl("cpu", "-c", "-o", str(tmp_path / "cpu.obj"))
+    objects = (build / "CMakeFiles/cylstm_core.dir/src").glob("[!c]*.obj")
+    libraries = ["-static", "-fopenmp", "-lsynchronization", "-lpthread"]
+    program = str(tmp_path / "test_bits.exe")
+    source = [f"{ROOT}/tests/c/test_bits.c", f"-I{ROOT}/src", "-std=c11", "-fopenmp"]
+    others = [str(path) for path in (*objects, tmp_path / "cpu.obj")]
+    run([COMPILER, *source, *others, *libraries, "-o", program])
+    isas = re.compile(r"^bits (\S+)", re.MULTILINE)
+    with_builtin = set(isas.findall(run(["wine", str(build / "test_bits.exe")])))
+    assert set(isas.findall(run(["wine", program]))) == with_builtin

@@ -216,6 +216,29 @@ static void test_padding_is_not_read_and_becomes_zero(const kernels *isa)
     }
 }
 
+/* ---- inputs in units of their own ---- */
+
+/* Enters as (x - mean) / std, and dL/dx comes out through it. */
+static void test_inputs_are_scaled(void)
+{
+    model m = new_model((cylstm_config){.input_size = 5, .hidden_size = 9, .num_layers = 1}, cylstm_kernels_best());
+    data d = new_data(&m.net.layout, 7, 4, 1);
+    float *raw = d.x, *scaled = new_floats(d.x_size), mean[5], std[5];
+    for (int i = 0; i < 5; i++) mean[i] = random_float(2.0f), std[i] = 1.5f + random_float(1.0f);
+    for (int64_t i = 0; i < d.x_size; i++) scaled[i] = (raw[i] - mean[i % 5]) / std[i % 5];
+    d.x = scaled;
+    results expected = run(&m, &d, (how){.plan = alone(10), .recording = 1});
+    for (int64_t i = 0; i < d.x_size; i++) expected.dx[i] /= std[i % 5];
+    d.x = raw;
+    m.net.input_mean = mean;
+    m.net.input_std = std;
+    check_same(&m, &d, (how){.plan = alone(10), .recording = 1}, &expected, "scaled inputs");
+    free_results(&expected);
+    free(scaled);
+    free_data(&d);
+    free_model(&m);
+}
+
 /* ---- one step at a time ---- */
 
 /* All of d's steps with state and pooling carried along; the last step's outputs. */
@@ -444,6 +467,7 @@ int main(void)
         test_streaming_gives_what_one_call_does(isas[i]);
         if (i > 0 && has_fma(isas[i - 1])) test_instruction_sets_agree(isas[i - 1], isas[i]);
     }
+    test_inputs_are_scaled();
     test_sgemm_gives_nearly_the_same_on_any_number_of_threads();
     test_calls_that_use_sgemm_say_so_before();
     test_gates_of_few_units_stay_with_the_kernels();

@@ -19,6 +19,7 @@ ACCEPTED = (
     r"test_benchmarks::.*needs g\+\+ and Eigen",
     r"test_same_bits::.*instruction_set",  # the processor does not have it, or it is the default
     r"test_c::.*clang-",  # a second compiler is good to have
+    r"test_fuzzing::.*: clang is not installed",
     r"test_c_library::.*: (clang|g\+\+|gfortran) is not installed",
     r"test_installed_c::.*: (c\+\+|gfortran|pkg-config) is not installed",
     # and so is a cross compiler; where both are here, its tests cannot skip

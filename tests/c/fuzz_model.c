@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cylstm.h"
 
@@ -71,4 +72,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     run(model);
     cylstm_model_free(model);
     return 0;
+}
+
+/* ---- what to try next ---- */
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most); /* libFuzzer's own */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed);
+
+enum { LENGTH = 8 };
+
+/* Mostly another header alone, whose length is then put in front of it: of other files nearly all are refused for that. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed)
+{
+    uint64_t length = 0;
+    if (size >= LENGTH) memcpy(&length, data, LENGTH);
+    if (seed % 4 == 0 || length == 0 || length > size - LENGTH || most <= size)
+        return LLVMFuzzerMutate(data, size, most);
+    const size_t tensors = size - LENGTH - (size_t)length, room = most - LENGTH - tensors;
+    uint8_t *header = malloc(room);
+    if (header == NULL) abort();
+    memcpy(header, data + LENGTH, (size_t)length);
+    const uint64_t changed = LLVMFuzzerMutate(header, (size_t)length, room);
+    memmove(data + LENGTH + changed, data + LENGTH + length, tensors);
+    memcpy(data + LENGTH, header, (size_t)changed);
+    memcpy(data, &changed, LENGTH);
+    free(header);
+    return LENGTH + (size_t)changed + tensors;
 }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 
+#include "counted.h"
 #include "file.h"
 #include "safetensors.h"
 
@@ -405,8 +406,21 @@ static void test_headers(void)
 
 /* ---- what is wrong ---- */
 
+/* Padding to whole vectors makes at most 64 numbers of one; tables and alignment add some. */
+enum { MOST_TIMES = 128, MOST_BESIDE = 1 << 16 };
+
+static void check_memory(const counter *c, size_t size)
+{
+    CHECK(c->bytes <= (int64_t)(MOST_TIMES * size + MOST_BESIDE), "%lld bytes of memory for a file of %zu",
+          (long long)c->bytes, size);
+    CHECK(c->held == 0, "%d blocks are held", (int)c->held);
+}
+
+/* A file with another text in its header, of the same length. */
 static cylstm_status load_text(const file *f, const char *from, const char *to, char *message)
 {
+    counter c = {.fail_at = -1};
+    const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
     file changed = {.bytes = allocate(f->size), .size = f->size};
     cylstm_model *model = NULL;
     memcpy(changed.bytes, f->bytes, f->size);
@@ -416,9 +430,10 @@ static cylstm_status load_text(const file *f, const char *from, const char *to, 
     }
     CHECK(at != NULL && strlen(from) == strlen(to), "no %s in the file", from);
     if (at != NULL) memcpy(at, to, strlen(to));
-    const cylstm_status status = cylstm_load_memory(changed.bytes, changed.size, NULL, &model, message, MESSAGE);
+    const cylstm_status status = cylstm_load_memory(changed.bytes, changed.size, &options, &model, message, MESSAGE);
     CHECK((status == CYLSTM_OK) == (model != NULL), "a model or none");
     cylstm_model_free(model);
+    check_memory(&c, changed.size);
     free(changed.bytes);
     return status;
 }
@@ -476,6 +491,82 @@ static void test_bad_headers(void)
         CHECK(cylstm_load_memory(f.bytes, f.size, NULL, &model, NULL, 0) == CYLSTM_BAD_FILE, "a deviation of %g",
               (double)*std);
     }
+    free_file(&f);
+    free_model(&m);
+}
+
+/* A layer of two matrices of 64 bytes, with these in its header. */
+static cylstm_status load_layer(const char *metadata, const char *shape_and_offsets)
+{
+    enum { TENSORS = 128 };
+    char header[1000];
+    counter c = {.fail_at = -1};
+    const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
+    const int length = snprintf(
+        header, sizeof header,
+        "{\"__metadata__\":{\"format\":\"cylstm\",\"format_version\":\"1\",\"cell\":\"lstm\",\"pooling\":\"none\","
+        "\"task\":\"none\",\"input_size\":\"2\",\"vocab_size\":\"0\",\"output_size\":\"0\",\"bidirectional\":\"0\","
+        "\"bias\":\"0\",\"python\":\"{}\",%s},\"recurrent.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":%s},"
+        "\"recurrent.weight_hh_l0\":{\"dtype\":\"F32\",\"shape\":[8,2],\"data_offsets\":[64,128]}}",
+        metadata, shape_and_offsets);
+    const uint64_t header_size = (uint64_t)length;
+    const size_t size = 8 + (size_t)length + TENSORS;
+    char *bytes = allocate(size);
+    memcpy(bytes, &header_size, 8);
+    memcpy(bytes + 8, header, (size_t)length);
+    memset(bytes + 8 + length, 0, TENSORS);
+    cylstm_model *model;
+    const cylstm_status status = cylstm_load_memory(bytes, size, &options, &model, NULL, 0);
+    cylstm_model_free(model);
+    check_memory(&c, size);
+    free(bytes);
+    return status;
+}
+
+/* What no file can hold is said in few bytes. */
+static void test_absurd_files(void)
+{
+    static const struct {
+        const char *metadata, *tensor;
+        cylstm_status status;
+    } cases[] = {
+        {"\"hidden_size\":\"2147483647\",\"num_layers\":\"1\"", "[8,2],\"data_offsets\":[0,64]", CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"999999999\",\"num_layers\":\"1\"", "[8,2],\"data_offsets\":[0,64]", CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"999999999\"", "[8,2],\"data_offsets\":[0,64]", CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1024\"", "[8,2],\"data_offsets\":[0,64]", CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[8,2],\"data_offsets\":[0,64]", CYLSTM_OK},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[8,2],\"data_offsets\":[64,0]", CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[8,2],\"data_offsets\":[64,128]", CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[8,2],\"data_offsets\":[999999999999999936,999999999999999999]",
+         CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[8,4611686018427387904],\"data_offsets\":[0,64]",
+         CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[288230376151711744,2],\"data_offsets\":[0,64]",
+         CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[8,2,1],\"data_offsets\":[0,64]", CYLSTM_BAD_FILE},
+        {"\"hidden_size\":\"2\",\"num_layers\":\"1\"", "[],\"data_offsets\":[0,64]", CYLSTM_BAD_FILE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const cylstm_status status = load_layer(cases[i].metadata, cases[i].tensor);
+        CHECK(status == cases[i].status, "%s, %s: %s", cases[i].metadata, cases[i].tensor, cylstm_status_name(status));
+    }
+}
+
+/* Weights may be anything: what is computed with them is NaN, and nothing else goes wrong. */
+static void test_weights_that_are_no_numbers(void)
+{
+    const cylstm_config config = {.input_size = 2, .hidden_size = 9, .num_layers = 2, .output_size = 3};
+    model m = new_model(config, cylstm_kernels_best());
+    for (int64_t i = 0; i < m.net.layout.parameter_count; i++) m.parameters[i] = i % 2 ? NAN : INFINITY;
+    file f = new_file(&m, 0);
+    cylstm_model *loaded = load(&f, NULL);
+    cylstm_state *s;
+    const float x[2] = {1.0f, -1.0f};
+    float y[3] = {0};
+    CHECK(cylstm_state_new(loaded, NULL, &s) == CYLSTM_OK && cylstm_step(s, x, y) == CYLSTM_OK, "a step");
+    for (int i = 0; i < 3; i++) CHECK(isnan(y[i]), "y %d: %g", i, (double)y[i]);
+    cylstm_state_free(s);
+    cylstm_model_free(loaded);
     free_file(&f);
     free_model(&m);
 }
@@ -601,6 +692,8 @@ int main(void)
     test_sgemm();
     test_headers();
     test_bad_headers();
+    test_absurd_files();
+    test_weights_that_are_no_numbers();
     test_hidden_bytes();
     for (int i = 0; i < 3; i++) test_damage();
     test_arguments();

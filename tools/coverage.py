@@ -29,7 +29,7 @@ TOO_LONG = ("test_activation", "test_gradients")
 #: Why lines are left, by the file they are in.
 REASONS = {
     "src/model.c": "a file that becomes shorter between the asking for its size and the reading",
-    "src/parallel.c": "what a forked child does, which ends without saying what it has reached",
+    "src/system.c": "what a forked child does, which ends without saying what it has reached",
 }
 
 

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include "layout.h"
+#include "memory.h"
 
 static cylstm_config small_config(void)
 {
@@ -205,6 +206,21 @@ static void test_an_arena_counts_what_it_places(void)
     free(placed.base);
 }
 
+/* Data begin on a cache line, many of them on a huge page, and end within what is to be allocated. */
+static void test_memory_begins_on_lines_and_pages(void)
+{
+    const int64_t sizes[] = {0, 1, 4096, (4 << 20) - 1, 4 << 20, 5000000};
+    for (int i = 0; i < 6; i++) {
+        const int64_t allocated = cylstm_memory_to_allocate(sizes[i]), alignment = sizes[i] < 4 << 20 ? 64 : 2 << 20;
+        char *block = allocate((size_t)allocated), *begin = cylstm_memory_begin(block, sizes[i]);
+        CHECK((intptr_t)begin % alignment == 0, "%lld bytes begin at %p", (long long)sizes[i], (void *)begin);
+        CHECK(begin >= block && begin + sizes[i] <= block + allocated, "%lld bytes leave their block",
+              (long long)sizes[i]);
+        memset(begin, 1, (size_t)sizes[i]);
+        free(block);
+    }
+}
+
 int main(void)
 {
     test_arithmetic_saturates();
@@ -213,5 +229,6 @@ int main(void)
     test_bad_configurations_are_refused();
     test_panels_hold_every_column_once();
     test_an_arena_counts_what_it_places();
+    test_memory_begins_on_lines_and_pages();
     return report("layout");
 }

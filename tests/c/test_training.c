@@ -280,7 +280,7 @@ int main(void)
     for (int i = 0; i < count; i++) {
         test_losses(isas[i]);
         test_optimizers(isas[i], 17, 3);
-        test_optimizers(isas[i], 150001, 3);
+        test_optimizers(isas[i], 50001, 3);
     }
     test_a_loss_of_no_rows_is_zero();
     test_the_global_norm();

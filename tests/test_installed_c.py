@@ -62,6 +62,15 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[cylstm.SequenceMode
     return model, path
 
 
+def copy_package(folder: Path) -> Path:
+    """The installed package in another place, with what auditwheel has put beside it."""
+    site = INCLUDE.parents[1]
+    for name in ("cylstm", "cylstm.libs"):
+        if (site / name).exists():
+            shutil.copytree(site / name, folder / name)
+    return folder / "cylstm"
+
+
 def check_scores(program: Path, saved: tuple[cylstm.SequenceModel, Path]) -> None:
     """The C example gives Python's bits, whatever it was linked with, and wherever it is run."""
     model, path = saved
@@ -201,7 +210,7 @@ def test_config_says_where_things_are(capsys):
 
 def test_config_where_paths_have_blanks(tmp_path, saved):
     """Flags are quoted, for a shell that is told to; folders are not, for quotes around them."""
-    package = Path(shutil.copytree(INCLUDE.parent, tmp_path / "in here" / "cylstm"))
+    package = copy_package(tmp_path / "in here")
     config = f"{sys.executable} -P -m cylstm config"
     environment = {**os.environ, "PYTHONPATH": str(package.parent)}
     source = EXAMPLES / "c/score_csv.c"
@@ -234,11 +243,7 @@ def test_examples_are_built_and_run_as_they_say(tmp_path, saved, compiler, sourc
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """The package's files in another place, as of a wheel that is unpacked there."""
-    site, copy = LIB.parents[1], tmp_path / "else where"
-    for folder in (INCLUDE, LIB, site / "cylstm.libs"):  # the last with what auditwheel bundled
-        if folder.exists():
-            shutil.copytree(folder, copy / folder.relative_to(site))
-    return copy / "cylstm"
+    return copy_package(tmp_path / "else where")
 
 
 @pytest.mark.parametrize("target", ["cylstm", "static"])

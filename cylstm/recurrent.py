@@ -275,7 +275,7 @@ class Recurrent(Network):
             number = self._record_calls
             self._record_calls += 1
         drawn = np.random.SeedSequence((self.seed, number)).generate_state(1, np.uint64)
-        return int(drawn[0] >> 1) | 1
+        return int(drawn[0]) >> 1 | 1
 
     def backward(
         self,

@@ -12,6 +12,24 @@ from hypothesis import settings
 LITTLE_BLAS_WORK = 2_000_000
 os.environ["CYLSTM_BLAS_WORK"] = str(LITTLE_BLAS_WORK)
 
+# Of tests that run in several threads at once (pytest --parallel-threads, by pytest-run-parallel):
+# what belongs to the process, or to all threads of a test, so that one must have it alone.
+SHARED_FIXTURES = {"tmp_path", "path", "restore_num_threads", "blas_as_planned"}
+SHARING_MODULES = {
+    "test_blas",  # BLAS's threads, forks
+    "test_memory",  # counts what the process allocates
+    "test_neighbours",  # these start processes, which would fight for the cores
+    "test_threads",  # forks, signals, threads of its own
+    "test_threads_default",
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in SHARING_MODULES or SHARED_FIXTURES & set(item.fixturenames):
+            item.add_marker("thread_unsafe")
+
+
 settings.register_profile("cylstm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("cylstm")
 

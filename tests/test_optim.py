@@ -200,14 +200,18 @@ def test_a_gradient_that_is_not_finite_changes_nothing(kind, _formula, options, 
 
 
 @pytest.mark.parametrize(
-    "model",
+    "make",
     [
-        cylstm.LSTM(2, 3, seed=0),
-        cylstm.RNN(2, 3, num_layers=2, bidirectional=True, seed=0),
-        cylstm.SequenceModel(task="regression", input_size=2, hidden_size=3, output_size=1, seed=0),
+        lambda: cylstm.LSTM(2, 3, seed=0),
+        lambda: cylstm.RNN(2, 3, num_layers=2, bidirectional=True, seed=0),
+        lambda: cylstm.SequenceModel(
+            task="regression", input_size=2, hidden_size=3, output_size=1, seed=0
+        ),
     ],
+    ids=["LSTM", "RNN", "SequenceModel"],
 )
-def test_layers_and_models_can_be_stepped(model):
+def test_layers_and_models_can_be_stepped(make):
+    model = make()
     before = flat(model)
     gradient = np.ones_like(before)
     set_gradients(model, gradient)

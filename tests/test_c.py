@@ -37,6 +37,22 @@ SECONDS = 600
 # barriers by libarcher, which must not be told of what happens inside libraries it does not see.
 SUPPRESSIONS = "leak:libomp\n"
 TSAN_OPTIONS = "ignore_noninstrumented_modules=1"
+# Threads take turns, or one that spins would keep out those it waits for. What libgomp allocates
+# for a thread that opens regions, its pool, is lost where that thread ends.
+VALGRIND = (
+    *("valgrind", "--quiet", "--error-exitcode=1", "--fair-sched=yes"),
+    *("--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"),
+)
+VALGRIND_SUPPRESSIONS = """
+{
+   libgomp's pool
+   Memcheck:Leak
+   match-leak-kinds: definite
+   fun:*
+   obj:*libgomp.so*
+   ...
+}
+"""
 
 
 class Variant(NamedTuple):
@@ -65,7 +81,7 @@ SANITIZED = [
     for variant in (
         Variant("gcc", "address,undefined", TO_SANITIZE),
         Variant("clang", "address,undefined", TO_SANITIZE),
-        Variant("clang", "thread", PROGRAMS_OF_TEAMS),
+        Variant("clang", "thread", TO_SANITIZE),
     )
     if shutil.which(variant.compiler)
 ]
@@ -133,7 +149,7 @@ def output_of(library_of, tmp_path_factory) -> Callable[..., str]:
     """What a program prints, compiled as a variant says and run once."""
 
     @functools.cache
-    def output(variant: Variant, program: str, *arguments: str) -> str:
+    def output(variant: Variant, program: str, *arguments: str, under: tuple[str, ...] = ()) -> str:
         library, folder = library_of(variant), tmp_path_factory.mktemp(program)
         command = build_program(variant, program, library, folder)
         suppressions = folder / "suppressions"
@@ -144,10 +160,16 @@ def output_of(library_of, tmp_path_factory) -> Callable[..., str]:
     return output
 
 
+def marks_of(variant: Variant, program: str) -> list[pytest.MarkDecorator]:
+    """Races need a team: programs without one are looked at for them by the slow tests."""
+    alone = variant.sanitizers == "thread" and program not in PROGRAMS_OF_TEAMS
+    return [pytest.mark.slow] if alone else []
+
+
 @pytest.mark.parametrize(
     ("variant", "program"),
     [
-        (variant, program)
+        pytest.param(variant, program, marks=marks_of(variant, program))
         for variant in (*SANITIZED, OPTIMISED, NEON)
         for program in variant.programs
     ],
@@ -155,6 +177,19 @@ def output_of(library_of, tmp_path_factory) -> Callable[..., str]:
 )
 def test_program(output_of, variant, program):
     print(output_of(variant, program))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", TO_SANITIZE)
+def test_program_under_valgrind(library_of, tmp_path, program):
+    """It sees what the sanitizers do not: numbers that are used before they are set."""
+    if not shutil.which("valgrind"):
+        pytest.skip("valgrind is not installed")
+    command = build_program(OPTIMISED, program, library_of(OPTIMISED), tmp_path)
+    suppressions = tmp_path / "suppressions"
+    suppressions.write_text(VALGRIND_SUPPRESSIONS)
+    few = os.environ | {"CYLSTM_FEW_TRIALS": "1"}
+    print(run([*VALGRIND, f"--suppressions={suppressions}", *command], env=few))
 
 
 @pytest.mark.parametrize("program", PROGRAMS_OF_BITS)

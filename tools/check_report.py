@@ -23,7 +23,7 @@ ACCEPTED = (
     r"test_c_library::.*: (clang|g\+\+|gfortran) is not installed",
     r"test_installed_c::.*: (c\+\+|gfortran|pkg-config) is not installed",
     # and so is a cross compiler; where both are here, its tests cannot skip
-    r"test_c(_library)?::.*: (aarch64-linux-gnu-gcc|qemu-aarch64) is not installed",
+    r"test_c(_library)?::.*: (aarch64-linux-gnu-gcc|qemu-aarch64|valgrind) is not installed",
     r"test_windows::.*: (x86_64-w64-mingw32-gcc|wine) is not installed",
     r"test_export_c::.*: (clang|g\+\+|(aarch64|arm)-linux-\w+-gcc|qemu-\w+) is not installed",
     r"test_(threads|report)::.*(clang|LLVM's OpenMP) ",

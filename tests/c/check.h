@@ -75,6 +75,13 @@ static inline float random_float(float size)
     return size * ((float)random_bits() / 2147483648.0f - 1.0f);
 }
 
+/* How many trials to make of these: a tenth where CYLSTM_FEW_TRIALS is in the environment, for valgrind, under which programs
+ * run thirty times as long. */
+static inline int trials(int all)
+{
+    return getenv("CYLSTM_FEW_TRIALS") == NULL ? all : (all + 9) / 10;
+}
+
 /* ---- memory: exactly as much as asked for, so that a sanitizer sees what is read or written past its end ---- */
 
 static inline void *allocate(size_t size)

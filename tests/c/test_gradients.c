@@ -109,7 +109,7 @@ int main(void)
     const kernels *isas[MOST_ISAS];
     const int count = find_isas(isas);
     cylstm_set_thread_budget(2);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < trials(count); i++) {
         check_network(plain, 0.0f, isas[i]);
         check_network(deep, 0.4f, isas[i]);
         check_network(lstm, 0.0f, isas[i]);

@@ -126,7 +126,7 @@ static void check_model(const model *m, const file *f, const cylstm_model *loade
 /* Loaded from memory, aligned or not, borrowed, and from a file. */
 static void test_numbers(const kernels *isa)
 {
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < trials(40); i++) {
         model m = new_model(draw_config(), isa);
         file f = new_file(&m, i % 2);
         cylstm_load_options options = {.struct_size = sizeof options, .kernels = isa->name, .borrow = i % 3 == 0};
@@ -602,7 +602,7 @@ static void test_damage(void)
               f.size);
         free(cut.bytes);
     }
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < trials(20000); i++) {
         const int64_t at = random_integer(0, f.header - 1), other = random_integer(8, f.header - 1);
         const char before = f.bytes[at];
         f.bytes[at] = i % 2 ? f.bytes[other] : (char)random_bits();
@@ -695,7 +695,7 @@ int main(void)
     test_absurd_files();
     test_weights_that_are_no_numbers();
     test_hidden_bytes();
-    for (int i = 0; i < 3; i++) test_damage();
+    for (int i = 0; i < trials(3); i++) test_damage();
     test_arguments();
     return report("test_model");
 }

@@ -25,7 +25,7 @@ static int64_t written(const void *from, const char *end)
 /* What is said of the copies' sizes is what packing writes, kind by kind. */
 static void test_sizes_of_copies(const kernels *isa)
 {
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < trials(50); i++) {
         model m = new_unpacked_model(draw_config(), isa);
         const layout *l = &m.net.layout;
         const weights *w = &m.net.weights;
@@ -83,7 +83,7 @@ static void check_same(const model *m, const data *d, how h, const results *expe
 
 static void test_division_changes_no_bit(const kernels *isa)
 {
-    for (int trial = 0; trial < 5; trial++) {
+    for (int trial = 0; trial < trials(5); trial++) {
         model m = new_model(draw_config(), isa);
         data d = new_data(&m.net.layout, random_integer(1, 9), random_integer(1, 9), trial % 2);
         const int64_t chunk = random_integer(1, 30);
@@ -122,7 +122,7 @@ static void check_strands(const kernels *isa, cylstm_config config, plan p)
 
 static void test_strands_change_no_bit(const kernels *isa)
 {
-    for (int trial = 0; trial < 2; trial++) {
+    for (int trial = 0; trial < trials(2); trial++) {
         cylstm_config config = draw_config();
         config.bidirectional = 1;
         check_strands(isa, config, (plan){.strands = 2, .fused = trial % 2});
@@ -138,7 +138,7 @@ static void test_strands_change_no_bit(const kernels *isa)
 
 static void test_segments_change_no_bit(const kernels *isa)
 {
-    for (int trial = 0; trial < 10; trial++) {
+    for (int trial = 0; trial < trials(10); trial++) {
         model m = new_model(draw_config(), isa);
         data d = new_data(&m.net.layout, random_integer(1, 20), random_integer(1, 9), trial % 2);
         plan p = alone(random_integer(1, 30));
@@ -159,7 +159,7 @@ static void test_segments_change_no_bit(const kernels *isa)
 
 static void test_instruction_sets_agree(const kernels *first, const kernels *second)
 {
-    for (int trial = 0; trial < 10; trial++) {
+    for (int trial = 0; trial < trials(10); trial++) {
         const cylstm_config config = draw_config();
         model one = new_model(config, first), other = new_model(config, second);
         memcpy(other.parameters, one.parameters, (size_t)one.net.layout.parameter_count * sizeof(float));
@@ -199,7 +199,7 @@ static void check_padding_is_zero(const data *d, const float *values, int64_t wi
 
 static void test_padding_is_not_read_and_becomes_zero(const kernels *isa)
 {
-    for (int trial = 0; trial < 20; trial++) {
+    for (int trial = 0; trial < trials(20); trial++) {
         model m = new_model(draw_config(), isa);
         const layout *l = &m.net.layout;
         data d = new_data(l, 8, 6, 1);
@@ -275,7 +275,7 @@ static void stream(const model *m, const data *d, float *state[2], float *y)
 
 static void test_streaming_gives_what_one_call_does(const kernels *isa)
 {
-    for (int trial = 0; trial < 20; trial++) {
+    for (int trial = 0; trial < trials(20); trial++) {
         cylstm_config config = draw_config();
         config.bidirectional = 0;
         model m = new_model(config, isa);
@@ -367,7 +367,7 @@ static void test_calls_that_use_sgemm_say_so_before(void)
 {
     int used = 0, in_vain = 0;
     set_threshold("blas_work", 50000);
-    for (int trial = 0; trial < 300; trial++) {
+    for (int trial = 0; trial < trials(300); trial++) {
         cylstm_config c = draw_config();
         c.input_size = random_integer(1, trial & 1 ? 400 : 8); /* narrow: dW_hh is larger than W_ih x */
         c.hidden_size = random_integer(1, trial & 2 ? 60 : 9);
@@ -389,7 +389,7 @@ static void test_calls_that_use_sgemm_say_so_before(void)
         free_model(&m);
     }
     set_threshold("blas_work", BLAS_WORK);
-    CHECK(used > 50, "sgemm is used in %d calls only", used);
+    CHECK(used > trials(50), "sgemm is used in %d calls only", used);
     CHECK(in_vain < used / 10, "%d calls are announced and do not come", in_vain);
 }
 

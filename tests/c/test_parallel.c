@@ -375,10 +375,11 @@ static void test_the_floating_point_mode_is_set_and_put_back(void)
     calm_down();
     for (int threads = 1; threads <= 3; threads += 2) {
         _mm_setcsr(odd);
+        const unsigned found = _mm_getcsr(); /* under valgrind only the rounding can be set */
         cylstm_parallel_run(threads, note_mode, NULL);
         const unsigned after = _mm_getcsr();
         _mm_setcsr(before);
-        CHECK(after == odd, "%04x left of %04x", after, odd);
+        CHECK(after == found && found != IEEE, "%04x left of %04x", after, found);
         for (int i = 0; i < threads; i++)
             CHECK((atomic_load(&modes[i]) & CONTROL) == IEEE, "%04x inside", atomic_load(&modes[i]));
     }

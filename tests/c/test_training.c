@@ -277,7 +277,7 @@ int main(void)
     const kernels *isas[MOST_ISAS];
     const int count = find_isas(isas);
     cylstm_set_thread_budget(3);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < trials(count); i++) {
         test_losses(isas[i]);
         test_optimizers(isas[i], 17, 3);
         test_optimizers(isas[i], 50001, 3);

@@ -44,7 +44,7 @@ make_wheel() {
     "$1" -m venv "$user"
     quietly "$user/bin/pip" wheel --no-deps --wheel-dir "$user/built" "$scratch"/dist/*.tar.gz
     quietly auditwheel repair --wheel-dir "$scratch/dist/$name" "$user"/built/*.whl
-    "$user/bin/pip" install "$scratch/dist/$name"/*.whl
+    "$user/bin/pip" install --no-compile "$scratch/dist/$name"/*.whl # of SciPy's modules, few are used here
 }
 
 smoke_test() {

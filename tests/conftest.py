@@ -22,11 +22,14 @@ SHARING_MODULES = {
     "test_threads",  # forks, signals, threads of its own
     "test_threads_default",
 }
+SHARING_TESTS = {"test_streams"}  # each stream is for one thread at a time
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.stem in SHARING_MODULES or SHARED_FIXTURES & set(item.fixturenames):
+        has_fixture = SHARED_FIXTURES & set(getattr(item, "fixturenames", ()))
+        name = getattr(item, "originalname", item.name)
+        if has_fixture or name in SHARING_TESTS or item.path.stem in SHARING_MODULES:
             item.add_marker("thread_unsafe")
 
 

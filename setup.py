@@ -25,7 +25,8 @@ if MSVC:
     # No contraction, as below: compiler.h, too. C11's atomics from Visual Studio 17.5 on. No /GL,
     # which setuptools asks for: such objects are for the very same compiler alone. OpenMP 2.0 is
     # enough, and what has more (/openmp:llvm) has a runtime that may not be handed on.
-    BASE, CORE_ONLY = ["/O2", "/std:c11", "/fp:precise"], ["/experimental:c11atomics", "/GL-"]
+    BASE = ["/O2", "/std:c11", "/experimental:c11atomics", "/fp:precise"]
+    CORE_ONLY = ["/GL-"]
     OPENMP, LINK, MODULE_LINK = ["/openmp"], [], []
 else:
     # No contraction: the bits must not depend on a compiler's mood. No errno: sqrt may then be a

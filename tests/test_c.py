@@ -32,6 +32,8 @@ PROGRAMS_OF_TEAMS = ("test_linear", "test_model", "test_network", "test_parallel
 PROGRAMS_OF_BITS = ("test_activation", "test_bits")
 # Millions of floats through kernels that test_kernels shows to sanitizers.
 TO_SANITIZE = tuple(program for program in PROGRAMS if program != "test_activation")
+# Where an allocation fails, gcc's sanitizer sees what clang's does in a third of the time.
+FOR_CLANG = tuple(program for program in TO_SANITIZE if program != "test_allocations")
 SECONDS = 600
 # LLVM's OpenMP keeps some memory until the process ends. The thread sanitizer knows OpenMP's
 # barriers by libarcher, which must not be told of what happens inside libraries it does not see.
@@ -80,7 +82,7 @@ SANITIZED = [
     variant
     for variant in (
         Variant("gcc", "address,undefined", TO_SANITIZE),
-        Variant("clang", "address,undefined", TO_SANITIZE),
+        Variant("clang", "address,undefined", FOR_CLANG),
         Variant("clang", "thread", TO_SANITIZE),
     )
     if shutil.which(variant.compiler)

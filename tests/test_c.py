@@ -163,9 +163,9 @@ def output_of(library_of, tmp_path_factory) -> Callable[..., str]:
 
 
 def marks_of(variant: Variant, program: str) -> list[pytest.MarkDecorator]:
-    """Races need a team: programs without one are looked at for them by the slow tests."""
+    """Races need a team: programs without one are looked at for them by the long tests."""
     alone = variant.sanitizers == "thread" and program not in PROGRAMS_OF_TEAMS
-    return [pytest.mark.slow] if alone else []
+    return [pytest.mark.long] if alone else []
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_program(output_of, variant, program):
     print(output_of(variant, program))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("program", TO_SANITIZE)
 def test_program_under_valgrind(library_of, tmp_path, program):
     """It sees what the sanitizers do not: numbers that are used before they are set."""
@@ -206,7 +206,7 @@ def test_bits_on_neon_are_those_on_this_processor(output_of, program):
     assert all(by_isa.keys() == isas for by_isa in named.values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_activations_of_all_floats(output_of):
     """How far off sigmoid and tanh are, and whether all sets with FMA agree: two minutes."""
     print(output_of(OPTIMISED, "test_activation", "1"))

@@ -16,6 +16,7 @@ try_package() {
         smoke_test "$scratch/users/$python"
     done
     test_installed "$scratch/users/${pythons[0]##*/}"
+    [[ ${pythons[0]##*/} != python3.11 ]] || test_oldest "${pythons[0]}"
     try_whole_package "$scratch/users/${pythons[0]##*/}"
 }
 
@@ -109,6 +110,18 @@ test_installed() {
     tar --create --directory="$scratch/clean" "${sources[@]}" | tar --extract --directory="$folder"
     "$1/bin/pip" install "${packages[@]}"
     (cd "$folder" && PATH="$1/bin:$PATH" bash -c "$(cibuildwheel_setting test-command)")
+}
+
+# The heart of the tests with the oldest packages that pyproject.toml allows, for which the oldest Python has wheels.
+test_oldest() {
+    local user="$scratch/users/oldest" wheel
+    say "tests with the oldest packages"
+    wheel=$(echo "$scratch/dist/${1##*/}"/*.whl)
+    "$1" -m venv "$user"
+    python3 tools/oldest.py >"$scratch/oldest.txt"
+    "$user/bin/pip" install --constraint "$scratch/oldest.txt" "$wheel[csv,plot,test]"
+    cat "$scratch/oldest.txt"
+    (cd "$scratch/installed" && "$user/bin/python" -m pytest -q tests/test_{blas,formats,layers,model,optim,report,tables}.py)
 }
 
 # A string, or a list line by line.

@@ -231,6 +231,26 @@ static void test_the_version(void)
     CHECK(strcmp(cylstm_version(), CYLSTM_VERSION) == 0 && strcmp(numbers, CYLSTM_VERSION) == 0, "%s", numbers);
 }
 
+/* A program built against a later header: what it says beyond our structure must be nothing, or would be ignored. */
+static void test_structures_of_a_later_version(void)
+{
+    const cylstm_config config = {.input_size = 1, .hidden_size = 2, .num_layers = 1};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    struct {
+        cylstm_load_options known;
+        int64_t added;
+    } later = {.known.struct_size = sizeof later};
+    cylstm_model *model;
+    CHECK(cylstm_load_memory(f.bytes, f.size, &later.known, &model, NULL, 0) == CYLSTM_OK, "nothing is asked for");
+    cylstm_model_free(model);
+    later.added = 1;
+    CHECK(cylstm_load_memory(f.bytes, f.size, &later.known, &model, NULL, 0) == CYLSTM_INVALID_ARGUMENT,
+          "something is");
+    free_file(&f);
+    free_model(&m);
+}
+
 /* ---- many threads, one model ---- */
 
 enum { THREADS = 8, STREAM_STEPS = 50 };
@@ -688,6 +708,7 @@ int main(void)
     test_values();
     test_options();
     test_the_version();
+    test_structures_of_a_later_version();
     test_threads();
     test_sgemm();
     test_headers();

@@ -14,7 +14,7 @@ os.environ["CYLSTM_BLAS_WORK"] = str(LITTLE_BLAS_WORK)
 
 # Of tests that run in several threads at once (pytest --parallel-threads, by pytest-run-parallel):
 # what belongs to the process, or to all threads of a test, so that one must have it alone.
-SHARED_FIXTURES = {"tmp_path", "path", "restore_num_threads", "blas_as_planned"}
+SHARED_FIXTURES = {"tmp_path", "tmp_path_factory", "path", "restore_num_threads", "blas_as_planned"}
 SHARING_MODULES = {
     "test_blas",  # BLAS's threads, forks
     "test_memory",  # counts what the process allocates

@@ -181,7 +181,7 @@ def chunks(tokens: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield inputs[:, start : start + CHUNK], targets[:, start : start + CHUNK]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_character_model_learns_as_well_as_torch_s():
     ours = [our_bits(seed) for seed in range(3)]
     theirs = [torch_bits(seed) for seed in range(3)]

@@ -71,6 +71,15 @@ def copy_package(folder: Path) -> Path:
     return folder / "cylstm"
 
 
+def assert_pythons_bits(values: np.ndarray, expected: np.ndarray) -> None:
+    """C takes the processor's best kernels, Python those of CYLSTM_ISA: without FMA bits differ."""
+    info = _core.build_info()
+    if info["isa"] == "generic" != info["isas"][0]:
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(values, expected)
+
+
 def check_scores(program: Path, saved: tuple[cylstm.SequenceModel, Path]) -> None:
     """The C example gives Python's bits, whatever it was linked with, and wherever it is run."""
     model, path = saved
@@ -78,7 +87,7 @@ def check_scores(program: Path, saved: tuple[cylstm.SequenceModel, Path]) -> Non
     text = "\n".join(",".join(f"{number:.9g}" for number in row) for row in x)
     printed = run(program, path, input=text, cwd="/")
     values = np.array([line.split(",") for line in printed.splitlines()], np.float32)
-    np.testing.assert_array_equal(values, model.predict(x, reproducible=True))
+    assert_pythons_bits(values, model.predict(x, reproducible=True))
 
 
 def needed(program: Path) -> list[str]:
@@ -377,4 +386,4 @@ def test_the_cython_example_gives_pythons_bits(tmp_path, saved):
     )
     assert run(sys.executable, "-c", script, cwd=tmp_path) == "none: cannot open none\n"
     expected = model.scores(x.transpose(1, 0, 2), reproducible=True).transpose(1, 0, 2)
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    assert_pythons_bits(np.load(tmp_path / "y.npy"), expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -190,6 +191,20 @@ def test_the_example_in_c_says_what_is_wrong(tmp_path, capsys, saved, table, sta
             check=False,
         )
     assert (done.returncode, done.stderr.decode()) == (status, complaint)
+
+
+def test_the_example_in_c_prints_a_row_before_the_next_one_comes(tmp_path, capsys, saved):
+    program = tmp_path / "score_csv"
+    flags = config(capsys, "--cflags", "--libs")
+    run("cc", "-std=c99", EXAMPLES / "c/score_csv.c", *flags, "-o", program)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([program, saved[1]], **pipes) as scoring:
+        scoring.stdin.write(b"1,2,3\n")
+        scoring.stdin.flush()
+        came, _, _ = select.select([scoring.stdout], [], [], 30)
+        scoring.stdin.close()
+        assert came and len(scoring.stdout.readline().split(b",")) == 2
+    assert scoring.returncode == 0
 
 
 def test_the_audio_example_says_that_its_sound_went_nowhere(tmp_path, capsys):

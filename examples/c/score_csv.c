@@ -56,8 +56,9 @@ static int score(const cylstm_model *model, cylstm_state *state, float *x, float
         }
         cylstm_values(model, 1, y, y);
         print_row(y, outputs);
+        if (fflush(stdout) != 0) break; /* who reads it gets a row before the next one comes, through a pipe too */
     }
-    if (ferror(stdin) || fflush(stdout) != 0) {
+    if (ferror(stdin) || ferror(stdout)) {
         perror("standard input or output");
         return 1;
     }

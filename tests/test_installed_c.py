@@ -171,12 +171,14 @@ def test_config_links(tmp_path, capsys, saved, static):
     ("table", "status", "complaint"),
     [
         ("a,b,c\r\n1,2,3\r\n", 0, ""),
+        ("inflow,nanometres,c\n1,2,3\n", 0, ""),
+        ("inf,nan\n1,2,3\n", 1, "line 1: expected 3 numbers\n"),
         ("1,2\n1,2,3\n", 1, "line 1: expected 3 numbers\n"),
         ("1,2,3\n1,2,3,4\n", 1, "line 2: expected 3 numbers\n"),
         ("1,2,3\n1,,3\n", 1, "line 2: expected 3 numbers\n"),
         ("1,2,3\n", 1, "standard input or output: No space left on device\n"),
     ],
-    ids=["names", "first row", "too many", "missing", "full"],
+    ids=["names", "begin like numbers", "no names", "first row", "too many", "missing", "full"],
 )
 def test_the_example_in_c_says_what_is_wrong(tmp_path, capsys, saved, table, status, complaint):
     program, full = tmp_path / "score_csv", "space" in complaint

@@ -26,12 +26,12 @@ static int read_row(const char *line, float *row, int64_t width)
     return *end == '\0';
 }
 
-/* A line of names, which begins with no number. */
+/* A line of names, which begins with no number; "inflow" does not, though "inf" is one. */
 static int is_head(const char *line)
 {
     char *end;
     (void)strtof(line, &end);
-    return end == line;
+    return end == line || (isalpha((unsigned char)*line) && !isspace((unsigned char)*end) && *end != ',');
 }
 
 static void print_row(const float *row, int64_t width)

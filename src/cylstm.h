@@ -261,7 +261,8 @@ typedef struct cylstm_call {
     const int64_t *lengths;
     float *y; /* (T, B, W), or (B, W) with pooling */
     int32_t threads; /* at most options->max_threads; 0: 1. The bits do not depend on it */
-    char *message; /* a buffer for what was wrong, as of cylstm_load; NULL: none */
+    /* A buffer for what was wrong, as of cylstm_load; NULL: none. Left alone where struct_size was not set. */
+    char *message;
     size_t message_size;
 } cylstm_call;
 

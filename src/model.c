@@ -47,10 +47,10 @@ int cylstm_read_struct(void *to, size_t to_size, const void *from)
     if (from == NULL) return 1;
     memcpy(&size, from, sizeof size);
     if (size < sizeof size) return 0;
+    memcpy(to, from, size < to_size ? size : to_size);
     for (size_t i = to_size; i < size; i++) {
         if (((const char *)from)[i] != 0) return 0;
     }
-    memcpy(to, from, size < to_size ? size : to_size);
     return 1;
 }
 

@@ -18,8 +18,8 @@ struct cylstm_model {
 /* malloc and free, where `a` names no other. */
 cylstm_allocator cylstm_allocator_or_default(const cylstm_allocator *a);
 
-/* A structure of the caller's, of its version, as one of ours: what it does not have is zero. 0: of a later version, or its
- * struct_size was not set. NULL from: all zero. */
+/* A structure of the caller's, of its version, as one of ours: what it does not have is zero. 0: its struct_size was not
+ * set, and all is zero; or it asks for what only a later version has, and the rest was read. NULL from: all zero. */
 int cylstm_read_struct(void *to, size_t to_size, const void *from);
 
 #endif

@@ -285,9 +285,11 @@ cylstm_status cylstm_call_run(cylstm_state *state, const cylstm_call *call)
 {
     cylstm_call c;
     int64_t rows;
-    if (!cylstm_read_struct(&c, sizeof c, call)) return CYLSTM_INVALID_ARGUMENT;
+    const int is_ours = cylstm_read_struct(&c, sizeof c, call);
     const message m = {c.message, c.message_size};
     if (m.text != NULL && m.size > 0) m.text[0] = '\0';
+    if (!is_ours)
+        return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT, "call: expected no member that only a later version has");
     cylstm_status status = check_call(state, &c, m);
     if (status == CYLSTM_OK) status = check_lengths(state, &c, m, &rows);
     return status == CYLSTM_OK ? run_block(state, &c, rows, m) : status;

@@ -231,6 +231,27 @@ static void test_the_version(void)
     CHECK(strcmp(cylstm_version(), CYLSTM_VERSION) == 0 && strcmp(numbers, CYLSTM_VERSION) == 0, "%s", numbers);
 }
 
+/* Refused with a message, in the buffer that this version knows. */
+static void check_later_call(const cylstm_model *model)
+{
+    char message[MESSAGE] = "what it was before";
+    const float x = 1.0f;
+    float y[2];
+    struct {
+        cylstm_call known;
+        int64_t added;
+    } later = {.known = {.struct_size = sizeof later, .steps = 1, .x = &x, .y = y}};
+    cylstm_state *s;
+    later.known.message = message;
+    later.known.message_size = sizeof message;
+    CHECK(cylstm_state_new(model, NULL, &s) == CYLSTM_OK, "a state");
+    CHECK(cylstm_call_run(s, &later.known) == CYLSTM_OK && message[0] == '\0', "nothing is asked for: %s", message);
+    later.added = 1;
+    CHECK(cylstm_call_run(s, &later.known) == CYLSTM_INVALID_ARGUMENT, "something is");
+    CHECK(strstr(message, "later version") != NULL, "%s", message);
+    cylstm_state_free(s);
+}
+
 /* A program built against a later header: what it says beyond our structure must be nothing, or would be ignored. */
 static void test_structures_of_a_later_version(void)
 {
@@ -247,6 +268,9 @@ static void test_structures_of_a_later_version(void)
     later.added = 1;
     CHECK(cylstm_load_memory(f.bytes, f.size, &later.known, &model, NULL, 0) == CYLSTM_INVALID_ARGUMENT,
           "something is");
+    model = load(&f, NULL);
+    check_later_call(model);
+    cylstm_model_free(model);
     free_file(&f);
     free_model(&m);
 }

@@ -219,7 +219,8 @@ struct cylstm_load_options {
     size_t struct_size; /* sizeof(cylstm_load_options) */
     /* allocate NULL: malloc and free; release NULL: nothing is given back. Used until the model is freed. */
     cylstm_allocator allocator;
-    /* "generic", "avx2", "avx512", "neon"; NULL: the fastest here. UNSUPPORTED where this processor lacks them. */
+    /* "generic", "avx2", "avx512", "neon"; NULL: the fastest here. UNSUPPORTED where this processor lacks them,
+     * and for other names. */
     const char *kernels;
     /* For large products of blocks. NULL: the library's own kernels do all, and bits do not depend on how sequences are
      * batched. */

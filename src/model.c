@@ -420,7 +420,8 @@ static cylstm_status load_from(loader *l, const void *data, size_t size, cylstm_
 {
     const kernels *isa = l->options.kernels == NULL ? cylstm_kernels_best() : cylstm_kernels_named(l->options.kernels);
     if (isa == NULL)
-        return cylstm_fail(l->message, CYLSTM_UNSUPPORTED, "kernels %s: not for this processor", l->options.kernels);
+        return cylstm_fail(l->message, CYLSTM_UNSUPPORTED, "kernels %s: unknown, or not for this processor",
+                           l->options.kernels);
     cylstm_status status = cylstm_safetensors_open(&l->file, data, size, l->message);
     if (status == CYLSTM_OK) status = read_network(l, isa);
     if (status == CYLSTM_OK) status = load_aligned(l, model);

@@ -673,6 +673,8 @@ static void test_arguments(void)
     CHECK(cylstm_load(".", NULL, &model, message, sizeof message) == CYLSTM_CANNOT_READ, "a folder: %s", message);
     const cylstm_load_options unset = {.kernels = "avx2"}, unknown = {.struct_size = sizeof unknown, .kernels = "vax"};
     CHECK(cylstm_load_memory(f.bytes, f.size, &unset, &model, NULL, 0) == CYLSTM_INVALID_ARGUMENT, "struct_size");
+    CHECK(cylstm_load_memory(f.bytes, f.size, &unknown, &model, message, sizeof message) == CYLSTM_UNSUPPORTED, "vax");
+    CHECK(strstr(message, "kernels vax: unknown") != NULL, "%s", message);
     CHECK(cylstm_load_memory(f.bytes, f.size, &unknown, &model, message, 12) == CYLSTM_UNSUPPORTED, "kernels");
     CHECK(strlen(message) == 11, "cut to its buffer: %s", message);
     model = load(&f, NULL);

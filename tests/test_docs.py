@@ -24,6 +24,8 @@ def test_a_page_runs(page, tmp_path, monkeypatch):
     names = {}
     for block in blocks:
         exec(compile(block, str(page), "exec"), names)
+        for name, shown in re.findall(r"^(\w+)  # (\w+\(.*\))$", block, re.MULTILINE):
+            assert repr(names[name]) == shown
 
 
 def test_the_pages_that_run_are_those_with_code():

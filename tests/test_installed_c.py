@@ -195,6 +195,22 @@ def test_the_example_in_c_says_what_is_wrong(tmp_path, capsys, saved, table, sta
     assert (done.returncode, done.stderr.decode()) == (status, complaint)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"input_size": 3, "bidirectional": True}, {"vocab_size": 3, "embedding_size": 3}],
+    ids=["bidirectional", "tokens"],
+)
+def test_the_example_in_c_refuses_what_has_no_rows_of_numbers(tmp_path, capsys, options):
+    model, program = tmp_path / "model.safetensors", tmp_path / "score_csv"
+    sizes = {"hidden_size": 2, "output_size": 2}
+    cylstm.SequenceModel(task="classification", **sizes, **options).save(model)
+    flags = config(capsys, "--cflags", "--libs")
+    run("cc", "-std=c99", EXAMPLES / "c/score_csv.c", *flags, "-o", program)
+    done = subprocess.run([program, model], input=b"1,2,3\n", capture_output=True, check=False)
+    complaint = f"{model}: expected a model of numbers, in one direction\n"
+    assert (done.returncode, done.stderr.decode()) == (1, complaint)
+
+
 def test_the_example_in_c_prints_a_row_before_the_next_one_comes(tmp_path, capsys, saved):
     program = tmp_path / "score_csv"
     flags = config(capsys, "--cflags", "--libs")

@@ -65,20 +65,32 @@ static int score(const cylstm_model *model, cylstm_state *state, float *x, float
     return 0;
 }
 
-int main(int argc, char **argv)
+/* A model that scores rows of numbers as they come, or NULL. */
+static cylstm_model *open_model(const char *path)
 {
     char message[200];
-    cylstm_model *model = NULL;
+    cylstm_model *model;
+    if (cylstm_load(path, NULL, &model, message, sizeof message) != CYLSTM_OK) {
+        fprintf(stderr, "%s: %s\n", path, message);
+        return NULL;
+    }
+    const cylstm_config *c = cylstm_model_config(model);
+    if (c->vocab_size == 0 && !c->bidirectional) return model;
+    fprintf(stderr, "%s: expected a model of numbers, in one direction\n", path);
+    cylstm_model_free(model);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
     cylstm_state *state = NULL;
     int failed = 1;
     if (argc != 2) {
         fprintf(stderr, "usage: %s model.safetensors < table.csv\n", argv[0]);
         return 2;
     }
-    if (cylstm_load(argv[1], NULL, &model, message, sizeof message) != CYLSTM_OK) {
-        fprintf(stderr, "%s: %s\n", argv[1], message);
-        return 1;
-    }
+    cylstm_model *model = open_model(argv[1]);
+    if (model == NULL) return 1;
     float *x = malloc((size_t)cylstm_input_width(model) * sizeof *x);
     float *y = malloc((size_t)cylstm_output_width(model) * sizeof *y);
     if (x != NULL && y != NULL && cylstm_state_new(model, NULL, &state) == CYLSTM_OK) {

@@ -30,7 +30,11 @@ _FLOAT = 4  # bytes
 _LINE = 120  # characters
 _PER_LINE = 6  # numbers
 _MOST_BYTES = 2**31 - 1  # the sizes of arrays are written as products of C's int
-_INCLUDED = ("float.h", "stddef.h", "stdint.h")
+# A header of such a name would be found in place of C's, by the exported file or by its neighbours.
+_STANDARD = re.compile(
+    "assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|"
+    "std(align|arg|atomic|bool|def|int|io|lib|noreturn)|string|tgmath|threads|time|uchar|wc(har|type)"
+)
 _CELLS = {"lstm": "LSTM", "rnn_tanh": "RNN with tanh", "rnn_relu": "RNN with relu"}
 
 
@@ -125,7 +129,7 @@ def _as_target(path: Any) -> Path:
         raise ValueError(
             f"path: expected a file that ends in .c and that C can include, got {target.name!r}"
         )
-    if target.with_suffix(".h").name in _INCLUDED:
+    if _STANDARD.fullmatch(target.stem):
         raise ValueError(
             f"path: expected a header beside it that C does not have, got {target.name!r}"
         )

@@ -623,6 +623,7 @@ def test_a_file_and_its_model_give_the_same_text(tmp_path):
         ("a\rb.c", {"name": "ab"}, ValueError, "path: expected .* that C can include"),
         ("\udcff.c", {"name": "ab"}, ValueError, "path: expected .* that C can include"),
         ("float.c", {}, ValueError, "path: expected a header beside it that C does not have"),
+        ("math.c", {}, ValueError, "path: expected a header beside it that C does not have"),
         (7, {}, TypeError, "path: expected a path, got 7"),
         ("my-model.c", {}, ValueError, "name: expected a letter.*got 'my-model' from my-model.c"),
         ("1.c", {}, ValueError, "name: expected a letter.*got '1' from 1.c"),

@@ -405,6 +405,23 @@ def test_headers_compile_alone(exported, tmp_path, standard):
         subprocess.run([*command, str(source)], check=True)
 
 
+def test_what_a_header_begins_with_compiles(exported, tmp_path):
+    """The use it shows, in a function of what the reader has."""
+    need("gcc")
+    source = tmp_path / "use.c"
+    for name in SOME:
+        lines = re.findall(r"^ \*     (.*)$", (exported / f"{name}.h").read_text(), re.MULTILINE)
+        use = "\n".join(lines).replace("...", "return 1;")
+        source.write_text(
+            f'#include "{name}.h"\n#include <stdint.h>\n'
+            "int use(size_t steps, int more, int32_t token, const float *x);\n"
+            "int use(size_t steps, int more, int32_t token, const float *x)\n"
+            f"{{\n(void)steps, (void)more, (void)token, (void)x;\n{{\n{use}\n}}\nreturn 0;\n}}\n"
+        )
+        command = ["gcc", "-std=c99", *STRICT, f"-I{exported}", "-fsyntax-only", str(source)]
+        subprocess.run(command, check=True)
+
+
 # --- the text -------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,15 @@ has saved.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._core import build_info
+try:
+    from ._core import build_info
+except ModuleNotFoundError as error:
+    if error.name != f"{__name__}._core":
+        raise
+    raise ImportError(
+        f"cylstm: {__path__[0]} has no compiled modules for this Python; where that is the source "
+        'tree, start Python in another folder, or install the tree by "pip install -e ."'
+    ) from error
 from .planning import explain
 from .recurrent import LSTM, RNN
 from .threads import get_num_threads, set_default, set_num_threads

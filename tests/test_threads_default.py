@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +173,16 @@ layer.backward(tape, layer(numpy.zeros((20, 8, 3)))[0])
 report("scipy", "scipy.linalg", "pandas", "tqdm", "matplotlib", "threadpoolctl")
 """
     assert run_python(code) == "[]\n[]\n"
+
+
+def test_importing_a_source_tree_says_what_to_do(tmp_path):
+    """As Python does that is started in a clone whose package is installed elsewhere."""
+    compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(Path(cylstm.__file__).parent, tmp_path / "cylstm", ignore=compiled)
+    # without site-packages, where an editable installation would help out with its modules
+    command = [sys.executable, "-S", "-c", "import cylstm"]
+    done = subprocess.run(
+        command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert f"ImportError: cylstm: {tmp_path / 'cylstm'} has no" in done.stderr

@@ -250,6 +250,13 @@ def test_config_says_where_things_are(capsys):
     assert "nothing asked for" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("system", "openmp"), [("linux", "-fopenmp"), ("darwin", "-lomp")])
+def test_config_names_the_openmp_of_the_system_s_compiler(monkeypatch, capsys, system, openmp):
+    """That of macOS has no option for it."""
+    monkeypatch.setattr("sys.platform", system)
+    assert config(capsys, "--libs", "--static") == [str(LIB / "libcylstm.a"), openmp, "-lm"]
+
+
 def test_config_where_paths_have_blanks(tmp_path, saved):
     """Flags are quoted, for a shell that is told to; folders are not, for quotes around them."""
     package = copy_package(tmp_path / "in here")

@@ -75,5 +75,6 @@ def _libs(lib: Path, static: bool) -> list[str]:
     if sys.platform == "win32":
         return [str(lib / ("cylstm_static.lib" if static else "cylstm.lib"))]
     if static:  # by its file, since -l takes the shared one where both are
-        return [str(lib / "libcylstm.a"), "-fopenmp", "-lm"]
+        openmp = "-lomp" if sys.platform == "darwin" else "-fopenmp"  # as setup.py links it
+        return [str(lib / "libcylstm.a"), openmp, "-lm"]
     return [f"-L{lib}", "-lcylstm", f"-Wl,-rpath,{lib}"]

@@ -210,7 +210,7 @@ figure, (top, bottom) = plt.subplots(
 for axes, lines in ((top, belt), (bottom, trace.forget_gate)):
     axes.set_prop_cycle(color=plt.cm.coolwarm((kept + 1) / 2))
     axes.plot(lines[..., unit], linewidth=0.7)
-top.set(ylabel="cell state", title=f"unit {unit}: what lies on the belt")
+top.set(ylabel="cell state", title=f"unit {unit + 1}: what lies on the belt")
 bottom.set(ylabel="forget gate", xlabel="step", ylim=(0, 1.02))
 colour_bar = plt.cm.ScalarMappable(plt.Normalize(-1, 1), "coolwarm")
 figure.colorbar(colour_bar, ax=(top, bottom), label="the marked number")

@@ -477,7 +477,7 @@ cdef class Network:
 
     cdef _capi.network net
     cdef readonly cnp.ndarray grad_vector
-    cdef readonly atomic_llong version  # of the weights
+    cdef atomic_llong _version  # of the weights
     cdef readonly tuple tensors
     cdef readonly dict parameters, grads
     cdef readonly cnp.ndarray vector  # all parameters, float32 (P,), read-only
@@ -492,7 +492,7 @@ cdef class Network:
     cdef atomic_int _descending  # of the last call
     # Of the last backward pass. What else goes over weights and gradients does well to use as many: what another core
     # holds in its cache takes longer to fetch than to compute with.
-    cdef readonly atomic_int training_threads
+    cdef atomic_int _training_threads
 
     def __cinit__(self, cell, *, int64_t input_size, int64_t hidden_size, int64_t num_layers, bint bias,
                   bint bidirectional, float dropout, int64_t vocab_size, int64_t output_size, pooling):
@@ -509,7 +509,7 @@ cdef class Network:
         if status != _capi.CYLSTM_OK:
             raise ValueError(f"{_capi.cylstm_status_name(status).decode()}: no network of these sizes")
         self._dropout = dropout
-        self.training_threads = 1
+        self._training_threads = 1
         self.pool = Pool()
         self.guard = Guard()
         self._allocate()
@@ -533,7 +533,7 @@ cdef class Network:
         self.parameters = self._named(self.vector)
         self.grads = self._named(self.grad_vector)
         self._place_copies()
-        self.version = 1
+        self._version = 1
         return 0
 
     cdef int _place_copies(self) except -1:
@@ -552,6 +552,15 @@ cdef class Network:
             name: vector[offset:offset + math.prod(shape)].reshape(shape) for name, shape, offset in self.tensors
         }
 
+    # As C's own types: Cython casts to the type that it makes a number of, and clang refuses a cast to an atomic one.
+    @property
+    def version(self):
+        return <long long> self._version
+
+    @property
+    def training_threads(self):
+        return <int> self._training_threads
+
     @property
     def packed_nbytes(self):
         """Bytes of packed copies of the weights; copies that nothing has asked for yet take none."""
@@ -563,7 +572,7 @@ cdef class Network:
         """Set all gradients to zero."""
         cdef float *gradients = FLOATS(self.grad_vector)
         with nogil:
-            _capi.cylstm_clear(gradients, self.net.layout.parameter_count, self.training_threads)
+            _capi.cylstm_clear(gradients, self.net.layout.parameter_count, self._training_threads)
 
     @contextmanager
     def editing(self):
@@ -578,7 +587,7 @@ cdef class Network:
             raise
         finally:
             writable.flags.writeable = False
-            self.version += 1
+            self._version += 1
             self.guard.leave(True)
 
     @contextmanager
@@ -608,26 +617,26 @@ cdef class Network:
 
         Called by readers: nobody changes weights.
         """
-        if (self._packed_forward == self.version and (not backward or self._packed_backward == self.version)
-                and (not dx or self._packed_dx == self.version)):
+        if (self._packed_forward == self._version and (not backward or self._packed_backward == self._version)
+                and (not dx or self._packed_dx == self._version)):
             return 0
         cdef _capi.weights *w = &self.net.weights
         cdef _capi.layout *l = &self.net.layout
         with self.guard.packing:
-            if self._packed_forward != self.version:
+            if self._packed_forward != self._version:
                 with nogil:
                     _capi.cylstm_weights_pack_forward(w, l, self.net.kernels, threads)
-                self._packed_forward = self.version
+                self._packed_forward = self._version
                 self.packings += 1
-            if backward and self._packed_backward != self.version:
+            if backward and self._packed_backward != self._version:
                 with nogil:
                     _capi.cylstm_weights_pack_backward(w, l, self.net.kernels, threads)
-                self._packed_backward = self.version
+                self._packed_backward = self._version
                 self.packings += 1
-            if dx and self._packed_dx != self.version:
+            if dx and self._packed_dx != self._version:
                 with nogil:
                     _capi.cylstm_weights_pack_for_dx(w, l, self.net.kernels, threads)
-                self._packed_dx = self.version
+                self._packed_dx = self._version
                 self.packings += 1
         return 0
 
@@ -639,7 +648,7 @@ cdef class Network:
         cdef int64_t chunk = min(rows, p.chunk_rows)
         cdef _capi.axis gates = _capi.cylstm_axis_merged(_capi.cylstm_layout_gate_axis(l))
         cdef _capi.compute c
-        c.kernels, c.blas = self.net.kernels, NULL if reproducible else _hold_blas()
+        c.kernels, c.blas = self.net.kernels, <const blas *> NULL if reproducible else _hold_blas()
         by = {_capi.PROJECT_IN_STEPS: "steps", _capi.PROJECT_BY_KERNEL: "kernel", _capi.PROJECT_BY_BLAS: "sgemm"}
         projections, gradients = [], []
         for layer in range(l.config.num_layers):
@@ -709,7 +718,7 @@ cdef class Network:
             dx = _new(3, steps, batch, l.config.input_size)
             call.dx = _view(dx, steps, batch, l.config.input_size, "dx")
         call.plan = _capi.cylstm_plan(l, rows, batch, num_threads or _capi.cylstm_thread_budget())
-        self.training_threads = call.plan.threads
+        self._training_threads = call.plan.threads
         cdef Memory memory = self.pool.take()
         cdef arena place = arena(NULL, 0)
         _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
@@ -717,7 +726,7 @@ cdef class Network:
         _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
         self.guard.enter(False)
         try:
-            if tape.version != self.version:
+            if tape.version != self._version:
                 raise RuntimeError("tape: the weights have changed since it was recorded; record again")
             self._pack(call.plan.threads, backward=True, dx=need_dx or l.config.vocab_size > 0)
             if _capi.cylstm_plan_wants_blas(l, rows, batch, True):
@@ -823,7 +832,7 @@ cdef class Call:
         self.network.guard.enter(False)
         try:
             if tape is not None:
-                tape.version = self.network.version
+                tape.version = self.network._version
             self.network._pack(self.call.plan.threads)
             if not reproducible and _capi.cylstm_plan_wants_blas(&self.network.net.layout, self.rows, self.batch,
                                                                  tape is not None):
@@ -1133,13 +1142,13 @@ cdef int _update(Network network, list slots, int slot_count, _capi.optimizer_st
                 or not slot.flags.writeable):
             raise ValueError(f"slots[{i}]: writable contiguous float32 of shape ({count},) expected")
         step.slots[i] = FLOATS(slot)
-    step.kernels, step.count, step.threads = network.net.kernels, count, network.training_threads
+    step.kernels, step.count, step.threads = network.net.kernels, count, network._training_threads
     step.parameters, step.gradients = FLOATS(network._vector), FLOATS(network.grad_vector)
     network.guard.enter(True)
     try:
         with nogil:
             run(step)
-        network.version += 1
+        network._version += 1
     finally:
         network.guard.leave(True)
     return 0

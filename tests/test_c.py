@@ -14,11 +14,14 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,3 +213,19 @@ def test_bits_on_neon_are_those_on_this_processor(output_of, program):
 def test_activations_of_all_floats(output_of):
     """How far off sigmoid and tanh are, and whether all sets with FMA agree: two minutes."""
     print(output_of(OPTIMISED, "test_activation", "1"))
+
+
+@pytest.mark.parametrize("module", ["_core", "_blas"])
+def test_clang_compiles_the_modules(module, tmp_path):
+    """As on macOS: gcc lets pass some of what Cython writes that clang does not."""
+    pytest.importorskip("Cython", reason="Cython is not installed")
+    if not shutil.which("clang"):
+        pytest.skip("clang is not installed")
+    code = str(tmp_path / f"{module}.c")
+    cython = [sys.executable, "-m", "cython", "-3", f"cylstm/{module}.pyx", "-o", code]
+    subprocess.run(cython, check=True, cwd=ROOT)
+    headers = sysconfig.get_path("include")
+    includes = [f"-I{folder}" for folder in ("src", "cylstm", np.get_include(), headers)]
+    compile_it = ["clang", "-std=c11", "-fsyntax-only", *includes, code]
+    done = subprocess.run(compile_it, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

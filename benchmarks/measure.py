@@ -90,7 +90,8 @@ def settle() -> None:
 
     OpenBLAS's for 0.13 s: whoever is timed right after it would have a core less.
     """
-    for _ in range(round(UNSETTLED_SECONDS / SETTLE_SECONDS)):
+    until = time.perf_counter() + UNSETTLED_SECONDS
+    while time.perf_counter() < until:
         start = time.process_time()
         time.sleep(SETTLE_SECONDS)
         if time.process_time() - start < SETTLE_SECONDS / 10:

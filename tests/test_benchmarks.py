@@ -421,7 +421,7 @@ def test_one_thread_has_no_load_to_measure(capsys):
 
 
 def test_libraries_take_turns(monkeypatch):
-    for name in ("SAMPLE_SECONDS", "WARM_SECONDS", "SETTLE_SECONDS"):
+    for name in ("SAMPLE_SECONDS", "WARM_SECONDS", "SETTLE_SECONDS", "UNSETTLED_SECONDS"):
         monkeypatch.setattr(measure, name, 0.0)
     seen = []
     timings = time_in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 3)

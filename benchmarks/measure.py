@@ -90,8 +90,8 @@ def settle() -> None:
 
     OpenBLAS's for 0.13 s: whoever is timed right after it would have a core less.
     """
-    until = time.perf_counter() + UNSETTLED_SECONDS
-    while time.perf_counter() < until:
+    until = time.monotonic() + UNSETTLED_SECONDS
+    while time.monotonic() < until:
         start = time.process_time()
         time.sleep(SETTLE_SECONDS)
         if time.process_time() - start < SETTLE_SECONDS / 10:

@@ -442,6 +442,15 @@ def test_a_sample_is_the_mean_of_warm_calls(monkeypatch):
     assert len(calls) == 2 + 5  # warm calls took 0.01 s each, so five last 0.05 s
 
 
+def test_a_sample_waits_for_threads_that_still_compute(monkeypatch):
+    used = iter([0.0, 0.005, 0.005, 0.008, 0.008, 0.008])  # before and after each rest
+    rests = []
+    monkeypatch.setattr(measure.time, "process_time", lambda: next(used))
+    monkeypatch.setattr(measure.time, "sleep", rests.append)
+    measure.settle()
+    assert rests == [0.005] * 3
+
+
 def test_flops_are_counted_by_hand():
     # 6 rows, 20 gate outputs, 9 inputs of each: x (4) and h (5); a multiplication and an addition.
     forward = 6 * 20 * 9 * 2

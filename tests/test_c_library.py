@@ -407,3 +407,20 @@ def test_steps_and_blocks_call_nothing(sealed_steps, tmp_path, name):
 def test_the_worst_of_ten_million_steps(sealed_steps, tmp_path):
     cylstm.LSTM(1, 16, seed=0).save(tmp_path / "layer")
     print(run_example(sealed_steps, str(tmp_path / "layer"), "10000000"))
+
+
+def test_a_project_that_adds_this_one_gets_the_header_and_no_tests(tmp_path):
+    if not shutil.which("cmake"):
+        pytest.skip("CMake is not installed")
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(adds C)\ninclude(CTest)\n"
+        f'add_subdirectory("{ROOT}" cylstm)\n'
+        "file(GENERATE OUTPUT includes CONTENT\n"
+        "  $<TARGET_PROPERTY:cylstm::cylstm,INTERFACE_INCLUDE_DIRECTORIES>)\n"
+    )
+    build = tmp_path / "build"
+    subprocess.run(["cmake", "-S", tmp_path, "-B", build], check=True)
+    (includes,) = re.findall("[^;]+", (build / "includes").read_text())
+    assert os.listdir(includes) == ["cylstm.h"]
+    listed = subprocess.run(["ctest", "-N", "--test-dir", build], check=True, capture_output=True)
+    assert b"Total Tests: 0" in listed.stdout

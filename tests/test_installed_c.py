@@ -320,22 +320,6 @@ def test_cmake_takes_no_other_version(tmp_path, elsewhere, wanted):
     assert not is_found_by_cmake(tmp_path, elsewhere, wanted)
 
 
-def test_a_project_that_adds_this_one_gets_the_header_and_no_tests(tmp_path):
-    if not (ROOT / "CMakeLists.txt").exists():
-        pytest.skip("the installed package is tested without it")
-    need("cmake")
-    (tmp_path / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.20)\nproject(adds C)\ninclude(CTest)\n"
-        f'add_subdirectory("{ROOT}" cylstm)\n'
-        "file(GENERATE OUTPUT includes CONTENT\n"
-        "  $<TARGET_PROPERTY:cylstm::cylstm,INTERFACE_INCLUDE_DIRECTORIES>)\n"
-    )
-    run("cmake", "-S", tmp_path, "-B", tmp_path / "build")
-    (includes,) = re.findall("[^;]+", (tmp_path / "build/includes").read_text())
-    assert os.listdir(includes) == ["cylstm.h"]
-    assert "Total Tests: 0" in run("ctest", "-N", "--test-dir", tmp_path / "build")
-
-
 def is_found_by_cmake(folder: Path, prefix: Path, wanted: str) -> bool:
     need("cmake")
     (folder / "CMakeLists.txt").write_text(

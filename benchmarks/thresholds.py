@@ -104,6 +104,11 @@ def by_weights(batch: int, threads: int) -> tuple[Run, float]:
     return layer_call(512, 512, 20, batch, threads), 4 * 512 * 1024 * threads / batch
 
 
+def by_step_weights(hidden: int, threads: int) -> tuple[Run, float]:
+    """Eight sequences of 100 steps, I = H; the unit is weights for each thread."""
+    return layer_call(hidden, hidden, 100, 8, threads), 8 * hidden * hidden / threads
+
+
 def by_direction_size(hidden: int, threads: int) -> tuple[Run, float]:
     """One sequence in both directions; the unit is a direction's weights for each thread."""
     run = layer_call(hidden, hidden, 100, 1, threads, bidirectional=True)
@@ -138,7 +143,8 @@ CHOICES = (
     Choice(
         "split_weights", "sequences, not units, to threads", (16, 32, 64, 128), by_weights, NEVER, 1
     ),
-    Choice("fused_sequences", "steps project", (1, 2, 4, 8, 12, 16, 32), by_sequences),
+    Choice("fused_sequences", "steps project", (1, 2, 4, 6, 8, 12), by_sequences),
+    Choice("fused_weights", "steps do not project", (192, 256, 320, 384, 512), by_step_weights),
     Choice(
         "strand_weights", "directions apart", (32, 64, 128, 192, 256), by_direction_size, NEVER, 1
     ),

@@ -24,7 +24,8 @@ typedef struct operand {
 ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors, const operand *operands,
                                    int operand_count)
 {
-    vec acc[TILE_ROWS][PANEL];
+    vec acc[TILE_ROWS][PANEL], weights[PANEL];
+    const int shared = rows > 1 && (rows + 1) * vectors < VEC_REGISTERS; /* each weight, by the rows */
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < vectors; v++) acc[r][v] = vec_load(sums[r] + v * LANES);
     }
@@ -34,8 +35,11 @@ ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors,
         for (int64_t k = 0; k < operands[o].k_count; k++) {
             for (int r = 0; r < rows; r++) {
                 const vec broadcast = vec_set1(a[r * a_row + k * a_k]);
-                for (int v = 0; v < vectors; v++)
-                    acc[r][v] = vec_fma(broadcast, vec_load(panel + v * LANES), acc[r][v]);
+                for (int v = 0; v < vectors; v++) {
+                    if (r == 0 && shared) weights[v] = vec_load_shared(panel + v * LANES);
+                    const vec weight = shared ? weights[v] : vec_load(panel + v * LANES);
+                    acc[r][v] = vec_fma(broadcast, weight, acc[r][v]);
+                }
             }
             panel += PANEL * LANES;
         }

@@ -20,6 +20,7 @@ enum threshold {
     SPLIT_SEQUENCES,
     SPLIT_WEIGHTS,
     FUSED_SEQUENCES,
+    FUSED_WEIGHTS,
     STRAND_WEIGHTS,
     WAVE_CHUNKS,
     CHUNK_ROWS,
@@ -45,6 +46,11 @@ static const struct {
     [SPLIT_WEIGHTS] = {"split_weights", 36000},
     /* Sequences for each thread from which on a step projects its own inputs: 0.90 of the time with 2, 0.99 with 1. */
     [FUSED_SEQUENCES] = {"fused_sequences", 2},
+    /* Weights that a thread then reads in each step, of the input too, up to which it does: beyond they leave the core's
+     * own cache, and those of the input are read once for many steps by a projection of its own. Cores with 2 MB: of 4
+     * to 32 sequences fusing takes 0.93 to 1.01 of the time at 340,000, 0.95 to 1.13 at 410,000, 1.02 to 1.48 at 590,000.
+     * Threads that take sequences of their own have enough of them for such weights (SPLIT_WEIGHTS). */
+    [FUSED_WEIGHTS] = {"fused_weights", 450000},
     /* Recurrent weights of a direction or a layer, for each thread of the call, up to which strands go side by side: 0.95 of
      * the time at 74,000, 1.15 (directions) at 131,000, where they leave the core's own cache. */
     [STRAND_WEIGHTS] = {"strand_weights", 100000},
@@ -136,12 +142,25 @@ int64_t cylstm_plan_work(const layout *l, int64_t rows)
     return cylstm_product(rows, cylstm_product(l->directions * l->gate_width, widths));
 }
 
+/* Of a direction, for its input and its state. */
+static int64_t step_weights(const layout *l)
+{
+    return cylstm_product(l->gate_width, l->recurrent_width + widest_input(l));
+}
+
 /* Sequences to threads: enough of them for each, and for the weights that each thread then reads by itself. */
 static int splits_rows(const layout *l, int64_t batch, int threads)
 {
-    const int64_t weights = cylstm_product(l->gate_width, l->recurrent_width + widest_input(l));
     return batch >= cylstm_product(threshold(SPLIT_SEQUENCES), threads) &&
-           cylstm_product(batch, threshold(SPLIT_WEIGHTS)) >= cylstm_product(weights, threads);
+           cylstm_product(batch, threshold(SPLIT_WEIGHTS)) >= cylstm_product(step_weights(l), threads);
+}
+
+/* Inputs projected by the steps: always of one step; of more where the weights that this takes serve enough sequences. */
+static int fuses(const plan *p, const layout *l, int64_t rows, int64_t batch)
+{
+    if (rows <= batch || p->split_rows) return 1;
+    return batch >= cylstm_product(threshold(FUSED_SEQUENCES), p->threads) &&
+           step_weights(l) <= cylstm_product(threshold(FUSED_WEIGHTS), p->threads);
 }
 
 plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
@@ -150,7 +169,7 @@ plan cylstm_plan(const layout *l, int64_t rows, int64_t batch, int max_threads)
     plan p = {.threads = max_threads, .chunk_rows = threshold(CHUNK_ROWS)};
     if (worthwhile < p.threads) p.threads = worthwhile > 1 ? (int)worthwhile : 1;
     p.split_rows = splits_rows(l, batch, p.threads);
-    p.fused = rows <= batch || batch >= cylstm_product(threshold(FUSED_SEQUENCES), p.threads);
+    p.fused = fuses(&p, l, rows, batch);
     plan_strands(&p, l, rows, batch);
     return p;
 }

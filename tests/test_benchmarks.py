@@ -402,8 +402,7 @@ def test_the_choices_of_the_plan_make_a_difference(blas_as_planned):
         if choice.threshold == "values_per_thread":
             continue  # not of a call's plan
         network = cylstm.LSTM(64, 64, 2, bidirectional="directions" in choice.question)._network
-        of_sequences = "sequences" in choice.threshold + choice.question
-        batch, plans = 30 if of_sequences else 1, []
+        batch, plans = {"split": 30, "fused": 10}.get(choice.threshold.split("_")[0], 1), []
         for value in (choice.above or choice.sizes[0], choice.below):
             with planned_with(choice.threshold, value):
                 plans.append(network.plan(600, batch, 2, False))

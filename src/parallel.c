@@ -33,6 +33,12 @@ static int is_crowded(void)
     return until != 0 && cylstm_wall_clock() < until;
 }
 
+void cylstm_forget_crowd(void)
+{
+    atomic_store(&crowded_calls, 0);
+    atomic_store(&crowded_until, 0);
+}
+
 /* ---- the budget of cores ---- */
 
 static atomic_int busy_threads, thread_budget; /* 0: not set */
@@ -83,7 +89,8 @@ typedef struct arrival {
 } arrival;
 
 struct team {
-    int64_t start; /* when the call began */
+    int64_t start;         /* when the call began */
+    _Atomic int64_t woken; /* when sleepers were last woken */
     atomic_int sleepers, shrunk;
     arrival arrivals[LEVELS][CYLSTM_MAX_TEAM];
 };
@@ -103,6 +110,15 @@ static int has_arrived(const arrival *a, int phase)
     return atomic_load_explicit(&a->phase, memory_order_acquire) >= phase;
 }
 
+enum { TOO_LONG = 300000 }; /* ns: far longer than waking up takes */
+
+/* How long this thread slept; not what passed since it was woken, if that is more than waking up takes. */
+static int64_t slept_since(const team *t, int64_t start)
+{
+    const int64_t now = cylstm_wall_clock(), woken = atomic_load(&t->woken);
+    return (woken > start && now - woken > TOO_LONG ? woken : now) - start;
+}
+
 /* Spins for some 50 us, several steps' worth of waiting, then sleeps. */
 static void wait_for(worker *w, arrival *a, int phase)
 {
@@ -116,18 +132,25 @@ static void wait_for(worker *w, arrival *a, int phase)
     for (int seen = atomic_load(&a->phase); seen < phase; seen = atomic_load(&a->phase))
         cylstm_sleep_while(&a->phase, seen);
     atomic_fetch_sub(&w->team->sleepers, 1);
-    w->self->idle += cylstm_wall_clock() - start;
+    w->self->idle += slept_since(w->team, start);
 }
 
-/* Whether this thread has been kept from running for far longer than waking up takes, and for a good part of the call: a
- * long one loses a millisecond to the system now and then. Time that passed, less what it computed, less what it slept
- * waiting for others. */
-static int was_descheduled(const worker *w)
+/* Whether this thread has been kept from running for that many ns, and for a good part of the call: a long one loses a
+ * millisecond to the system now and then. Time that passed, less what it computed, less what it slept waiting for
+ * others. */
+static int was_descheduled(const team *t, const member *self, int64_t too_long)
 {
-    enum { TOO_LONG = 300000, PART = 4 };
-    const int64_t passed = cylstm_wall_clock() - w->team->start;
-    const int64_t lost = passed - (cylstm_thread_clock() - w->self->cpu_start) - w->self->idle;
-    return lost > TOO_LONG && lost > passed / PART;
+    enum { PART = 4 };
+    const int64_t passed = cylstm_wall_clock() - t->start;
+    if (passed <= too_long) return 0; /* before the other clock, which is a system call */
+    const int64_t lost = passed - (cylstm_thread_clock() - self->cpu_start) - self->idle;
+    return lost > too_long && lost > passed / PART;
+}
+
+/* Once for a team. */
+static void shrink(team *t)
+{
+    if (!atomic_exchange(&t->shrunk, 1)) remember_crowd();
 }
 
 /* Who arrives while others sleep is the one they wait for. If that is because it was not let run, there are more
@@ -136,14 +159,15 @@ static void arrive(worker *w, int phase)
 {
     team *t = w->team;
     arrival *arrivals = arrivals_of(w);
-    if (atomic_load(&t->sleepers) > 0 && was_descheduled(w)) {
+    if (atomic_load(&t->sleepers) > 0 && was_descheduled(t, w->self, TOO_LONG)) {
         int never = 0; /* once: another member may still be on its way out of the barrier of the first time */
         atomic_compare_exchange_strong(&arrivals->shrunk_at, &never, phase);
-        atomic_store(&t->shrunk, 1);
-        remember_crowd();
+        shrink(t);
     }
     atomic_store(&arrivals[w->rank].phase, phase);
-    if (atomic_load(&t->sleepers) > 0) cylstm_wake_all(&arrivals[w->rank].phase);
+    if (atomic_load(&t->sleepers) == 0) return;
+    atomic_store(&t->woken, cylstm_wall_clock());
+    cylstm_wake_all(&arrivals[w->rank].phase);
 }
 
 void cylstm_barrier(worker *w)
@@ -210,9 +234,11 @@ static void make_pool(int threads)
 
 static void run_team(int threads, parallel_body body, void *context)
 {
+    enum { SLICE = 1000000 }; /* systems give a thread a core for no less */
     team t;
     make_pool(threads);
     t.start = cylstm_wall_clock();
+    atomic_init(&t.woken, 0);
     atomic_init(&t.sleepers, 0);
     atomic_init(&t.shrunk, 0);
     for (int i = 0; i < LEVELS * threads; i++) {
@@ -228,6 +254,8 @@ static void run_team(int threads, parallel_body body, void *context)
         const uint64_t mode = cylstm_set_ieee_mode();
         body(&w, context);
         cylstm_restore_mode(mode);
+        /* Of few barriers or none: OpenMP's own, where the others wait for this thread now, tells nobody. */
+        if (size > 1 && was_descheduled(&t, &self, SLICE)) shrink(&t);
     }
     if (!atomic_load(&t.shrunk)) atomic_store(&crowded_calls, 0);
 }

@@ -33,6 +33,9 @@ typedef void (*parallel_body)(worker *w, void *context);
  * IEEE (round to nearest, denormals kept) meanwhile. */
 void cylstm_parallel_run(int threads, parallel_body body, void *context);
 
+/* Calls may have teams again at once, after one that met a member that was not let run. */
+void cylstm_forget_crowd(void);
+
 /* All members wait for each other; what one wrote before it, the others see after it. If the one they waited for had been
  * kept from running, by more threads than there are cores, the first member does the rest of the call alone. */
 void cylstm_barrier(worker *w);

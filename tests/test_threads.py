@@ -106,14 +106,21 @@ def run_beside_tests(code: str, **environment: str) -> str:
 
 # --- as many threads as OpenMP gives -------------------------------------------------------------
 
-# A call that asks for four threads: its bits, and how many threads the process has more than before
+# Calls that ask for four threads: their bits, and how many threads the process has more than before
 FOUR_THREADS = """
-import os
+import os, time
 from test_threads import TASKS, infer, make_input, make_layer
 layer, x = make_layer(), make_input()
-before = len(os.listdir(TASKS)) if TASKS.exists() else 0
-bits = infer(layer, x, reproducible=True, num_threads=4)
-print(bits, (len(os.listdir(TASKS)) if TASKS.exists() else 0) - before)
+def count():
+    return len(os.listdir(TASKS)) if TASKS.exists() else 0
+before, most = count(), 0
+for _ in range(20):  # beside tests the first calls may find no core free, and do without a team
+    bits = infer(layer, x, reproducible=True, num_threads=4)
+    most = max(most, count() - before)
+    if most == 3:
+        break
+    time.sleep(0.1)
+print(bits, most)
 """
 
 

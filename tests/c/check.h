@@ -217,14 +217,4 @@ static inline int size_of_team(int threads)
     return size;
 }
 
-/* After a team has met a member that was not let run, calls do without teams for up to 1.6 s: waits that out. */
-static inline void calm_down(void)
-{
-#ifdef _OPENMP
-    const double start = seconds();
-    while (size_of_team(2) < 2 && seconds() < start + 10.0) sleep_ms(5);
-    CHECK(size_of_team(2) == 2, "no team in 10 s");
-#endif
-}
-
 #endif

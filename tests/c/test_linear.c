@@ -165,7 +165,7 @@ static void check_problem(problem p, int most_threads)
         memcpy(p.dbias, before.dbias, (size_t)biases * sizeof(float));
         memcpy(p.dtwice, before.dweight, (size_t)weights * sizeof(float));
         memcpy(p.dtwice_bias, before.dbias, (size_t)biases * sizeof(float));
-        if (threads > 1) calm_down();
+        if (threads > 1) cylstm_forget_crowd();
         cylstm_parallel_run(threads, run_all, &p);
         CHECK(same_bits(p.dtwice, p.dweight, weights) && same_bits(p.dtwice_bias, p.dbias, biases),
               "dW or db of the second matrix differs");

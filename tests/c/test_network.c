@@ -70,7 +70,7 @@ static results run(const model *m, const data *d, how h)
 /* A call done this way, by a team where it asks for one, gives what `expected` has. */
 static void check_same(const model *m, const data *d, how h, const results *expected, const char *what)
 {
-    if (h.plan.threads > 1) calm_down();
+    if (h.plan.threads > 1) cylstm_forget_crowd();
     results r = run(m, d, h);
     CHECK(same_outputs(m, d, &r, expected), "%s on %d threads, rows %ssplit, %sfused: other outputs", what,
           h.plan.threads, h.plan.split_rows ? "" : "not ", h.plan.fused ? "" : "not ");

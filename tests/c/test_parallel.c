@@ -22,6 +22,13 @@
 
 enum { MOST_THREADS = 8 };
 
+/* Of a team that no crowd is remembered for. */
+static int calm_size(int threads)
+{
+    cylstm_forget_crowd();
+    return size_of_team(threads);
+}
+
 /* ---- a team of every size ---- */
 
 enum { PHASES = 100, ITEMS = 60 };
@@ -52,7 +59,7 @@ static void test_barriers_keep_phases_apart(void)
     for (int size = 1; size <= MOST_THREADS; size++) {
         for (int trial = 0; trial < 4; trial++) {
             counting c = {0};
-            calm_down();
+            cylstm_forget_crowd();
             cylstm_parallel_run(size, count_phases, &c);
             CHECK(atomic_load(&c.members) == size, "%d members of %d", atomic_load(&c.members), size);
         }
@@ -69,7 +76,7 @@ static void test_what_it_is_compiled_with_has_a_name(void)
 
 static void test_no_number_of_threads_is_one_thread(void)
 {
-    CHECK(size_of_team(0) == 1 && size_of_team(-3) == 1, "%d, %d", size_of_team(0), size_of_team(-3));
+    CHECK(calm_size(0) == 1 && calm_size(-3) == 1, "%d, %d", calm_size(0), calm_size(-3));
 }
 
 /* ---- a member that is not let run ---- */
@@ -117,7 +124,7 @@ static void test_a_late_member_ends_the_team(void)
     for (int size = 2; size <= 4; size++) {
         for (int late_rank = 0; late_rank < size; late_rank++) {
             walk all = {.late_rank = late_rank};
-            calm_down();
+            cylstm_forget_crowd();
             cylstm_parallel_run(size, walk_steps, &all);
             const int ended = atomic_load(&all.alone), left = atomic_load(&all.left);
             CHECK(left == ended * (size - 1) && (ended || !must_end), "%d of %d left", left, size);
@@ -130,7 +137,7 @@ static void test_a_late_member_ends_the_team(void)
 static void test_calls_after_a_late_member_do_without_a_team(void)
 {
     walk all = {.late_rank = 1};
-    calm_down();
+    cylstm_forget_crowd();
     const double start = seconds();
     cylstm_parallel_run(2, walk_steps, &all);
     const int size = size_of_team(2);
@@ -138,7 +145,28 @@ static void test_calls_after_a_late_member_do_without_a_team(void)
     const int shrunk = atomic_load(&all.left) > 0; /* not where the other thread did not get to wait for the late one */
     CHECK(size == 1 || !shrunk || passed > 0.06 || passed < 0.05 || !system_says_what_a_thread_computed(),
           "a team of %d after %.3f s", size, passed);
-    calm_down();
+    cylstm_forget_crowd();
+}
+
+static void sleep_first(worker *w, void *context)
+{
+    const walk *all = context;
+    if (w->rank == all->late_rank) sleep_ms(5);
+}
+
+/* Nor does a team without barriers keep it to itself. */
+static void test_a_late_member_is_seen_where_nobody_waits_for_it(void)
+{
+    const int must_see = system_says_what_a_thread_computed();
+    for (int late_rank = 0; late_rank < 2; late_rank++) {
+        walk all = {.late_rank = late_rank};
+        cylstm_forget_crowd();
+        const double start = seconds();
+        cylstm_parallel_run(2, sleep_first, &all);
+        const int size = size_of_team(2);
+        CHECK(size == 1 || !must_see || seconds() - start > 0.014, "a team of %d after rank %d slept", size, late_rank);
+    }
+    cylstm_forget_crowd();
 }
 
 /* ---- groups ---- */
@@ -185,7 +213,7 @@ static void check_groups(int strands, int size, int late_rank)
     memset(&all, 0, sizeof all);
     all.strands = strands;
     all.late_rank = late_rank;
-    calm_down();
+    cylstm_forget_crowd();
     cylstm_parallel_run(size, walk_strands, &all);
     const int least = size / strands > 0 ? size / strands : 1;
     for (int s = 0; s < strands; s++) {
@@ -230,6 +258,7 @@ static void *run_holder(void *context)
 static int start(holder *h, int threads)
 {
     *h = (holder){.threads = threads};
+    cylstm_forget_crowd();
     if (pthread_create(&h->thread, NULL, run_holder, h) != 0) abort();
     while (atomic_load(&h->size) == 0) sleep_ms(1);
     return atomic_load(&h->size);
@@ -244,24 +273,23 @@ static void stop(holder *h)
 static void test_concurrent_calls_share_the_budget(void)
 {
     holder a, b, c;
-    calm_down();
     cylstm_set_thread_budget(4);
     CHECK(start(&a, 3) == 3, "the first of 4 cores");
     CHECK(start(&b, 4) == 1, "one core is left, %d taken", atomic_load(&b.size));
     CHECK(start(&c, 4) == 1, "no core is left, %d taken", atomic_load(&c.size));
-    CHECK(size_of_team(2) == 1, "no core is left");
+    CHECK(calm_size(2) == 1, "no core is left");
     stop(&a);
-    CHECK(size_of_team(4) == 2, "two of 4 cores are free, %d taken", size_of_team(4));
+    CHECK(calm_size(4) == 2, "two of 4 cores are free, %d taken", calm_size(4));
     stop(&b);
     stop(&c);
-    CHECK(size_of_team(4) == 4 && size_of_team(2) == 2, "all cores are free");
+    CHECK(calm_size(4) == 4 && calm_size(2) == 2, "all cores are free");
 }
 
 static void test_a_call_may_ask_for_more_than_the_budget(void)
 {
-    calm_down();
+    cylstm_forget_crowd();
     cylstm_set_thread_budget(1);
-    CHECK(size_of_team(3) == 3, "%d of 3", size_of_team(3));
+    CHECK(calm_size(3) == 3, "%d of 3", calm_size(3));
 }
 
 /* Eight callers at once: never more threads in teams than the budget has. */
@@ -288,7 +316,7 @@ static void *call_often(void *context)
 static void test_eight_callers_never_oversubscribe(void)
 {
     pthread_t callers[8];
-    calm_down();
+    cylstm_forget_crowd();
     cylstm_set_thread_budget(3);
     for (int i = 0; i < 8; i++) {
         if (pthread_create(&callers[i], NULL, call_often, NULL) != 0) abort();
@@ -296,7 +324,7 @@ static void test_eight_callers_never_oversubscribe(void)
     for (int i = 0; i < 8; i++) pthread_join(callers[i], NULL);
     CHECK(atomic_load(&most_in_teams) > 1, "no team at all");
     CHECK(atomic_load(&most_in_teams) <= 3, "%d threads in teams on a budget of 3", atomic_load(&most_in_teams));
-    CHECK(size_of_team(3) == 3, "cores were not given back: %d", size_of_team(3));
+    CHECK(calm_size(3) == 3, "cores were not given back: %d", calm_size(3));
 }
 
 /* ---- inside another parallel region ---- */
@@ -304,14 +332,14 @@ static void test_eight_callers_never_oversubscribe(void)
 static void test_a_nested_call_runs_on_one_thread(void)
 {
     const int levels = omp_get_max_active_levels();
-    calm_down();
+    cylstm_forget_crowd();
     omp_set_max_active_levels(levels + 3); /* OpenMP itself would let it have a team */
 #pragma omp parallel num_threads(2)
     {
         walk all = {.late_rank = -1};
         cylstm_parallel_run(4, walk_steps, &all);
         check_all_done_once(&all);
-        CHECK(size_of_team(4) == 1, "a team of %d", size_of_team(4));
+        CHECK(calm_size(4) == 1, "a team of %d", calm_size(4));
     }
     omp_set_max_active_levels(levels);
 }
@@ -334,7 +362,7 @@ static int child_finds(int generations)
     const pid_t child = fork();
     if (child == 0) {
         alarm(20);
-        int wrong = cylstm_fork_generation() != before + 1 || size_of_team(2) != 1;
+        int wrong = cylstm_fork_generation() != before + 1 || calm_size(2) != 1;
         if (generations > 1) wrong |= child_finds(generations - 1);
         _exit(wrong);
     }
@@ -346,12 +374,12 @@ static int child_finds(int generations)
 static void test_a_forked_child_runs_on_one_thread(void)
 {
     holder busy;
-    calm_down();
+    cylstm_forget_crowd();
     CHECK(child_finds(2) == 0, "in a child of a child");
     start(&busy, 3);
     CHECK(child_finds(1) == 0, "in a child of a busy parent");
     stop(&busy);
-    CHECK(size_of_team(2) == 2 && cylstm_fork_generation() == 0, "the parent goes on");
+    CHECK(calm_size(2) == 2 && cylstm_fork_generation() == 0, "the parent goes on");
 }
 
 #endif
@@ -372,7 +400,7 @@ static void test_the_floating_point_mode_is_set_and_put_back(void)
 {
     enum { CONTROL = 0xFFC0, FLUSH_AND_ROUND_UP = 0x8040 | 0x4000, IEEE = 0x1F80 };
     const unsigned before = _mm_getcsr(), odd = IEEE | FLUSH_AND_ROUND_UP;
-    calm_down();
+    cylstm_forget_crowd();
     for (int threads = 1; threads <= 3; threads += 2) {
         _mm_setcsr(odd);
         const unsigned found = _mm_getcsr(); /* under valgrind only the rounding can be set */
@@ -401,6 +429,7 @@ int main(void)
     test_no_number_of_threads_is_one_thread();
     test_a_late_member_ends_the_team();
     test_calls_after_a_late_member_do_without_a_team();
+    test_a_late_member_is_seen_where_nobody_waits_for_it();
     test_groups_share_the_strands();
     test_concurrent_calls_share_the_budget();
     test_a_call_may_ask_for_more_than_the_budget();

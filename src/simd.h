@@ -1,6 +1,7 @@
 /*
  * A vector of LANES floats and its few operations, for the instruction set this file is compiled for. TILE_ROWS is how
- * many rows of PANEL_VECTORS accumulators its registers hold beside what feeds them.
+ * many rows of PANEL_VECTORS accumulators its registers hold beside what feeds them, VEC_REGISTERS how many there are (0:
+ * a vector is no register).
  *
  * The including file defines CYLSTM_ISA_AVX512, _AVX2, _NEON or _GENERIC. Each operation rounds once;
  * the sets with FMA give the same bits. The generic one multiplies, then adds.

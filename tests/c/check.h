@@ -205,16 +205,4 @@ static inline double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static inline void note_size(worker *w, void *context)
-{
-    if (cylstm_is_first(w)) *(int *)context = w->size;
-}
-
-static inline int size_of_team(int threads)
-{
-    int size = 0;
-    cylstm_parallel_run(threads, note_size, &size);
-    return size;
-}
-
 #endif

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from benchmarks.peers.base import NotOfferedError, Task
+from benchmarks.peers.base import NotOfferedError
 
 # Far above float32's rounding in the longest cell, far below bfloat16's or a forgotten term's.
 TOLERANCE = {"y": 1e-4, "h": 1e-4, "c": 1e-4, "loss": 1e-4, "dx": 1e-3, "gradient": 1e-3}
@@ -15,22 +15,32 @@ TOLERANCE["steps"] = 1e-5  # a small cell in plain float32, step by step
 # Adam's first step is the learning rate times the gradient's sign, so elements whose gradient is
 # about nothing go either way; over a whole tensor they are few.
 UPDATE_TOLERANCE = 0.05
-P = TypeVar("P")  # a Peer, or whatever else a task is built from
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
+class Comparable(Protocol):
+    """A task, wherever it runs."""
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """Of `Task.outputs`."""
+
+
+P = TypeVar("P")  # what a task is built from
+T = TypeVar("T", bound=Comparable)
+
+
 def agreeing_tasks(
-    peers: Mapping[str, P], build: Callable[[P], Task]
-) -> tuple[dict[str, Task], dict[str, str]]:
+    peers: Mapping[str, P], build: Callable[[P], T]
+) -> tuple[dict[str, T], dict[str, str]]:
     """Build every library's task and keep those whose outputs agree with the first one's.
 
     Returns
     -------
-    tasks : dict of str to Task
+    tasks : dict of str to what `build` gives
     notes : dict of str to str
         Of the others, why: ``"-"`` (not offered), ``"failed: ..."`` or ``"wrong: ..."``.
     """
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, T] = {}
     notes: dict[str, str] = {}
     reference: dict[str, np.ndarray] = {}
     for name, peer in peers.items():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import partial
 
 from benchmarks.agreement import agreeing_tasks
 from benchmarks.bounds import bound_runs, bound_seconds, gemm_rate
 from benchmarks.cells import Cell, Work
-from benchmarks.measure import Timing, time_in_turns
+from benchmarks.measure import Timing, sampler, time_in_turns
 from benchmarks.peers import OURS
-from benchmarks.peers.base import Peer, Stepper, Task
-from benchmarks.problem import Problem, make_problem
+from benchmarks.processes import libraries
+from benchmarks.tasks import cell_task
 
 
 @dataclass(frozen=True)
@@ -64,42 +63,12 @@ class Row:
         return seconds * 1e6 / self.cell.steps_per_call
 
 
-def measure_cell(cell: Cell, work: Work, peers: dict[str, Peer], threads: int, rounds: int) -> Row:
-    """Build, compare and time all libraries on one cell."""
-    problem = make_problem(cell)
-    tasks, notes = agreeing_tasks(peers, lambda peer: build(peer, problem, work, threads))
-    runs = {name: task.run for name, task in tasks.items()} | bound_runs(cell, threads)
-    timings = time_in_turns(runs, rounds)
+def measure_cell(cell: Cell, work: Work, names: Sequence[str], threads: int, rounds: int) -> Row:
+    """Build, compare and time the named libraries on one cell."""
+    bounds = {name: sampler(run) for name, run in bound_runs(cell, threads).items()}
+    make = partial(cell_task, cell=cell, work=work, threads=threads)
+    with libraries(names) as peers:
+        tasks, notes = agreeing_tasks(peers, lambda library: library.build(make))
+        timings = time_in_turns({name: t.sample for name, t in tasks.items()} | bounds, rounds)
     bound, gemm = bound_seconds(cell, work, timings), gemm_rate(timings)
     return Row(cell, work, {name: timings[name] for name in tasks}, notes, bound, gemm)
-
-
-def build(peer: Peer, problem: Problem, work: Work, threads: int) -> Task:
-    """The library's task for this kind of work."""
-    if problem.cell.streams:
-        return streaming(peer, problem, threads)
-    if work.training:
-        return peer.training(problem, threads, work.need_dx)
-    return peer.inference(problem, threads)
-
-
-def streaming(peer: Peer, problem: Problem, threads: int) -> Task:
-    """One Python thread for each stream, each with its own state, NumPy in and NumPy out.
-
-    Where several stream, a call uses one thread: the cores are busy with the other streams.
-    """
-    streams = problem.cell.streams
-    inputs = list(problem.x)
-    steppers = [peer.stream(problem, threads if streams == 1 else 1) for _ in range(streams)]
-    pool = ThreadPoolExecutor(streams)
-
-    def follow(step: Stepper) -> None:
-        for x_t in inputs:
-            step(x_t)
-
-    def outputs() -> dict[str, np.ndarray]:
-        return {"y": np.stack([steppers[0](x_t).copy() for x_t in inputs])}
-
-    if streams == 1:
-        return Task(lambda: follow(steppers[0]), outputs)
-    return Task(lambda: list(pool.map(follow, steppers)), outputs)

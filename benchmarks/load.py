@@ -13,10 +13,9 @@ from statistics import fmean
 
 import cylstm
 from benchmarks.cells import INFERENCE, Cell
-from benchmarks.grid import build
-from benchmarks.measure import Timing, samples_in_turns, summarise
+from benchmarks.measure import Sampler, Timing, sampler, samples_in_turns, summarise
 from benchmarks.peers.cylstm import Cylstm
-from benchmarks.problem import make_problem
+from benchmarks.tasks import cell_task
 
 BUSY = 4  # processes
 TEAMS = (1, 2)  # threads of a call
@@ -61,11 +60,11 @@ class LoadRow:
 
 def measure_load(cell: Cell, rounds: int) -> LoadRow:
     """Time one thread and two in turns, first alone, then beside `BUSY` processes."""
-    runs = team_runs(cell)
+    teams = team_samplers(cell)
     time.sleep(CALM_SECONDS)
-    idle = samples_in_turns(runs, rounds)
+    idle = samples_in_turns(teams, rounds)
     with busy_processes(BUSY):
-        busy = samples_in_turns(runs, rounds, BUSY_SECONDS)
+        busy = samples_in_turns(teams, rounds, BUSY_SECONDS)
     return LoadRow(
         cell,
         {team: summarise(samples) for team, samples in idle.items()},
@@ -73,10 +72,10 @@ def measure_load(cell: Cell, rounds: int) -> LoadRow:
     )
 
 
-def team_runs(cell: Cell) -> dict[int, Callable[[], object]]:
+def team_samplers(cell: Cell) -> dict[int, Sampler]:
     """The cell's call, by how many threads it may use."""
-    problem = make_problem(cell)
-    return {team: run_by(team, build(Cylstm(), problem, INFERENCE, team).run) for team in TEAMS}
+    runs = {team: cell_task(Cylstm(), cell, INFERENCE, team).run for team in TEAMS}
+    return {team: sampler(run_by(team, run)) for team, run in runs.items()}
 
 
 def run_by(team: int, run: Callable[[], object]) -> Callable[[], object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("cylstm", "numpy", "scipy", "torch", "onnxruntime", "openvino", "jax")
-STEERING = ("OMP_", "OPENBLAS_", "MKL_", "KMP_", "GOMP_", "XLA_", "CYLSTM_")
+STEERING = ("OMP_", "OPENBLAS_", "MKL_", "KMP_", "GOMP_", "XLA_", "MALLOC_", "CYLSTM_")
 
 
 def pin_threads(threads: int | None) -> int:

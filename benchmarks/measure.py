@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ SETTLE_SECONDS = 0.005  # of rest before each sample
 UNSETTLED_SECONDS = 0.5  # what is waited for that rest at most
 
 Run = Callable[[], object]
+Sampler = Callable[[float], float]  # from seconds to spend to the mean seconds of a call
 K = TypeVar("K")
 
 
@@ -46,32 +48,43 @@ class Timing:
         )
 
 
-def time_in_turns(runs: Mapping[K, Run], rounds: int) -> dict[K, Timing]:
-    """Time several callables in alternating rounds: a, b, c, a, b, c, ...
+def time_in_turns(samplers: Mapping[K, Sampler], rounds: int) -> dict[K, Timing]:
+    """Time several things in alternating rounds: a, b, c, a, b, c, ...
 
     Parameters
     ----------
-    runs : mapping to callable
+    samplers : mapping to callable
+        Such as `sampler` makes them.
     rounds : int
         Samples of each.
     """
-    return {name: summarise(seconds) for name, seconds in samples_in_turns(runs, rounds).items()}
+    samples = samples_in_turns(samplers, rounds)
+    return {name: summarise(seconds) for name, seconds in samples.items()}
 
 
 def samples_in_turns(
-    runs: Mapping[K, Run], rounds: int, seconds: float | None = None
+    samplers: Mapping[K, Sampler], rounds: int, seconds: float | None = None
 ) -> dict[K, list[float]]:
     """The samples behind `time_in_turns`, each of so many seconds, by default `SAMPLE_SECONDS`."""
     seconds = SAMPLE_SECONDS if seconds is None else seconds
-    samples: dict[K, list[float]] = {name: [] for name in runs}
+    samples: dict[K, list[float]] = {name: [] for name in samplers}
     for _ in range(rounds):
-        for name, run in runs.items():
-            samples[name].append(sample(run, seconds))
+        for name, take in samplers.items():
+            samples[name].append(take(seconds))
     return samples
 
 
+def sampler(run: Run) -> Sampler:
+    """What samples a callable of this process."""
+    return partial(sample, run)
+
+
 def sample(run: Run, seconds: float) -> float:
-    """Mean seconds of a call, over as many as last `seconds`, after pause and warm-up."""
+    """Mean seconds of a call, over as many as last `seconds`, after pause and warm-up.
+
+    It rests afterwards, too: who is timed next may be another process, which cannot see threads
+    that still compute in this one.
+    """
     gc.collect()
     gc.disable()
     try:
@@ -83,6 +96,7 @@ def sample(run: Run, seconds: float) -> float:
         return time_calls(run, max(1, round(calls * seconds / elapsed)))
     finally:
         gc.enable()
+        settle()
 
 
 def settle() -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 from benchmarks import report
 from benchmarks.agreement import agreeing_tasks
 from benchmarks.cells import INFERENCE, TRAINING, TRAINING_DX, Cell, Work
-from benchmarks.characters import CHARACTERS, make_characters
+from benchmarks.characters import CHARACTERS
 from benchmarks.footprint import measure_footprint, streaming_peak
 from benchmarks.grid import Row, measure_cell
 from benchmarks.load import TEAMS, measure_load
 from benchmarks.machine import describe
 from benchmarks.measure import time_in_turns
 from benchmarks.native import NotBuiltError
-from benchmarks.peers import OURS, find_peers
-from benchmarks.peers.base import Peer
+from benchmarks.peers import OURS
+from benchmarks.processes import find_libraries, libraries
 from benchmarks.results import Results
 from benchmarks.step import StepRow, measure_steps
+from benchmarks.tasks import characters_task
 from benchmarks.thresholds import CHOICES, measure_choice
 
 WORKS = {"inference": [INFERENCE], "training": [TRAINING, TRAINING_DX]}
@@ -39,7 +41,7 @@ def run(
     bool
         Whether no library failed or disagreed.
     """
-    peers, absent = find_peers([OURS, *names])
+    present, absent = find_libraries([OURS, *names])
     machine = describe(threads)
     results.put("machine", machine)
     results.put("absent", absent)
@@ -49,9 +51,9 @@ def run(
     if works:
         print(f"\n{report.LEGEND}")
     for work in works:
-        good &= run_cells(cells, work, peers, threads, rounds, results)
+        good &= run_cells(cells, work, present, threads, rounds, results)
     if "demo" in parts:
-        good &= run_demo(peers, threads, rounds, results)
+        good &= run_demo(present, threads, rounds, results)
     if "step" in parts:
         good &= run_step(rounds, results)
     if "load" in parts:
@@ -66,18 +68,17 @@ def run(
 def run_cells(
     cells: list[Cell],
     work: Work,
-    peers: dict[str, Peer],
+    names: list[str],
     threads: int,
     rounds: int,
     results: Results,
 ) -> bool:
     """Measure and print one table; streams do not train."""
-    names = list(peers)
     print(report.header(work.name, names), flush=True)
     rows: list[Row] = []
     for cell in cells:
         if not (work.training and cell.streams):
-            row = measure_cell(cell, work, peers, threads, rounds)
+            row = measure_cell(cell, work, names, threads, rounds)
             rows.append(row)
             results.put(work.name, report.rows_as_dict(rows))
             print("\n".join([report.line(row, names), *report.complaints(row.notes)]), flush=True)
@@ -85,11 +86,12 @@ def run_cells(
     return not any(report.complaints(row.notes) for row in rows)
 
 
-def run_demo(peers: dict[str, Peer], threads: int, rounds: int, results: Results) -> bool:
+def run_demo(names: list[str], threads: int, rounds: int, results: Results) -> bool:
     """Train the character model; print characters per second."""
-    problem = make_characters()
-    tasks, notes = agreeing_tasks(peers, lambda peer: peer.characters(problem, threads))
-    timings = time_in_turns({name: task.run for name, task in tasks.items()}, rounds)
+    make = partial(characters_task, threads=threads)
+    with libraries(names) as peers:
+        tasks, notes = agreeing_tasks(peers, lambda library: library.build(make))
+        timings = time_in_turns({name: task.sample for name, task in tasks.items()}, rounds)
     speeds = {name: CHARACTERS / timing.median for name, timing in timings.items()}
     print(report.demo_lines(speeds, notes), flush=True)
     measured = {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.agreement import agreeing_tasks
 from benchmarks.cells import Cell
-from benchmarks.measure import Timing, time_in_turns
+from benchmarks.measure import Timing, sampler, time_in_turns
 from benchmarks.native import CStream, address, build_library
 from benchmarks.peers.base import Task
 from benchmarks.peers.cylstm import make_lstm
@@ -123,7 +123,7 @@ def measure_step(library: ctypes.CDLL, inputs: int, hidden: int, rounds: int) ->
     steps = max(COMPARED_STEPS, FLOATS // (inputs + hidden))
     problem = make_problem(Cell("step", 1, steps, inputs, hidden))
     tasks, notes = agreeing_tasks(builders(library, problem), lambda build: build())
-    calls = time_in_turns({name: task.run for name, task in tasks.items()}, rounds)
+    calls = time_in_turns({name: sampler(task.run) for name, task in tasks.items()}, rounds)
     timings = {name: timing.of_one(steps) for name, timing in calls.items()}
     return StepRow(inputs, hidden, timings, measure_latencies(tasks, steps, rounds), notes)
 

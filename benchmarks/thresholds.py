@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import cylstm
-from benchmarks.measure import time_in_turns
+from benchmarks.measure import sampler, time_in_turns
 from cylstm import _core
 
 ALWAYS, NEVER = 1, 2**60  # thresholds that every size is above, and below
@@ -182,10 +182,11 @@ def measure_point(choice: Choice, size: int, threads: int, rounds: int) -> Point
 
     above = size if choice.above is None else choice.above
     values = {"above": above, "below": choice.below}
-    runs = {
-        name: partial(with_threshold, value, calls_at_a_time(run)) for name, value in values.items()
+    count = calls_at_a_time(run)
+    samplers = {
+        name: sampler(partial(with_threshold, value, count)) for name, value in values.items()
     }
-    timings = time_in_turns(runs, rounds)
+    timings = time_in_turns(samplers, rounds)
     gain = timings["below"].median / timings["above"].median
     paused = None
     if choice.question == "all threads":

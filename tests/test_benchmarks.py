@@ -22,17 +22,18 @@ from benchmarks import problem as problems
 from benchmarks.agreement import agreeing_tasks, disagreement
 from benchmarks.bounds import GEMM_FLOPS, READS, bound_seconds
 from benchmarks.cells import EXTENDED, GRID, INFERENCE, TRAINING, TRAINING_DX, Cell
-from benchmarks.characters import make_characters
 from benchmarks.footprint import dependencies
-from benchmarks.grid import Row, build
+from benchmarks.grid import Row
 from benchmarks.machine import describe
-from benchmarks.measure import Timing, time_in_turns
-from benchmarks.peers import OURS, PEERS, find_peers
+from benchmarks.measure import Timing, sampler, time_in_turns
+from benchmarks.peers import OURS, PEERS, load_peer
 from benchmarks.peers.base import NotOfferedError, Peer, Task
 from benchmarks.peers.cylstm import make_lstm
 from benchmarks.problem import make_problem
+from benchmarks.processes import find_libraries, libraries
 from benchmarks.report import entry, mean_ratio, preamble
 from benchmarks.results import Results
+from benchmarks.tasks import cell_task, characters_task
 from benchmarks.thresholds import CHOICES, Choice, planned_with
 from cylstm import _core
 
@@ -124,12 +125,12 @@ def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
     assert json.loads(file.read_text()) == {"first": 1}
 
 
-def test_absent_libraries_are_said_to_be_absent(monkeypatch):
-    monkeypatch.delitem(sys.modules, "benchmarks.peers.jax", raising=False)
-    monkeypatch.setitem(sys.modules, "jax", None)
-    present, absent = find_peers([OURS, "jax"])
-    assert list(present) == [OURS]
-    assert "jax absent: import of jax" in preamble(describe(1), absent)
+def test_absent_libraries_are_said_to_be_absent(tmp_path, monkeypatch):
+    (tmp_path / "jax.py").write_text("raise ImportError('no jax today')")
+    monkeypatch.syspath_prepend(tmp_path)
+    present, absent = find_libraries([OURS, "jax"])
+    assert present == [OURS]
+    assert "jax absent: no jax today" in preamble(describe(1), absent)
 
 
 # --- the same work -------------------------------------------------------------------------------
@@ -143,11 +144,11 @@ CASES += [(work, cell) for work in (TRAINING, TRAINING_DX) for cell in WHOLE]
 @pytest.mark.parametrize("name", [name for name in PEERS if name != OURS])
 @pytest.mark.parametrize(("work", "cell"), CASES, ids=lambda case: case.name)
 def test_peers_agree_with_cylstm(name, work, cell):
-    peers, absent = find_peers([OURS, name])
-    if name in absent:
-        pytest.skip(absent[name])
-    problem = make_problem(cell)
-    tasks, notes = agreeing_tasks(peers, lambda peer: build(peer, problem, work, threads=1))
+    try:
+        peers = {OURS: load_peer(OURS), name: load_peer(name)}
+    except ImportError as error:
+        pytest.skip(str(error))
+    tasks, notes = agreeing_tasks(peers, lambda peer: cell_task(peer, cell, work, threads=1))
     assert [*tasks, *(peer for peer, note in notes.items() if note == "-")] == [OURS, name], notes
     for task in tasks.values():
         task.run()
@@ -155,9 +156,8 @@ def test_peers_agree_with_cylstm(name, work, cell):
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_torch_trains_the_same_character_model():
-    peers, _ = find_peers([OURS, "torch"])
-    problem = make_characters()
-    tasks, notes = agreeing_tasks(peers, lambda peer: peer.characters(problem, threads=1))
+    peers = {name: load_peer(name) for name in (OURS, "torch")}
+    tasks, notes = agreeing_tasks(peers, lambda peer: characters_task(peer, threads=1))
     assert list(tasks) == [OURS, "torch"], notes
 
 
@@ -212,6 +212,44 @@ def test_only_libraries_that_agree_are_timed():
     assert notes["hasty"].startswith("wrong: y differs by 1.0e-02")
     assert notes["broken"] == "failed: RuntimeError: out of order"
     assert notes["other"] == "-"
+
+
+# --- a process for each library ------------------------------------------------------------------
+
+
+def describe_process(peer):
+    own = np.array([os.getpid(), os.getppid(), "torch" in sys.modules])
+    return Task(lambda: time.sleep(0.01), lambda: {"y": own})
+
+
+def kill_process(peer):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(peer):
+    raise NotOfferedError
+
+
+def test_a_library_computes_in_a_process_of_its_own():
+    with libraries([OURS]) as peers:
+        task = peers[OURS].build(describe_process)
+        [pid, parent, torch_is_there] = task.outputs()["y"]
+        assert pid != parent == os.getpid()
+        assert not torch_is_there
+        assert 0.01 <= task.sample(0.02) < 0.02
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(("build", "note"), [
+    (kill_process, "failed: BrokenProcessPool"),
+    (refuse, "-"),
+])  # fmt: skip
+def test_what_happens_to_one_process_is_the_note_of_that_library(build, note):
+    with libraries([OURS]) as first, libraries([OURS]) as second:
+        pairs = {"good": (first[OURS], describe_process), "other": (second[OURS], build)}
+        tasks, notes = agreeing_tasks(pairs, lambda pair: pair[0].build(pair[1]))
+        assert list(tasks) == ["good"]
+        assert notes["other"].startswith(note)
 
 
 # --- a step in C ---------------------------------------------------------------------------------
@@ -423,7 +461,7 @@ def test_libraries_take_turns(monkeypatch):
     for name in ("SAMPLE_SECONDS", "WARM_SECONDS", "SETTLE_SECONDS", "UNSETTLED_SECONDS"):
         monkeypatch.setattr(measure, name, 0.0)
     seen = []
-    timings = time_in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 3)
+    timings = time_in_turns({name: sampler(partial(seen.append, name)) for name in "ab"}, 3)
     turns = [name for name, before in zip(seen, ["", *seen], strict=False) if name != before]
     assert turns == ["a", "b"] * 3
     assert timings["a"].samples == timings["b"].samples == 3
@@ -436,9 +474,11 @@ def test_a_timing_is_the_median_and_quartiles_of_its_samples():
 def test_a_sample_is_the_mean_of_warm_calls(monkeypatch):
     seconds = iter(np.cumsum([0.0, 0.01, 0.01, 0.0, 0.16]))  # start, two warm calls, start, end
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(seconds))
-    calls = []
-    assert measure.sample(lambda: calls.append(0), 0.05) == pytest.approx(0.16 / 5)
-    assert len(calls) == 2 + 5  # warm calls took 0.01 s each, so five last 0.05 s
+    done = []
+    monkeypatch.setattr(measure, "settle", lambda: done.append("rest"))
+    assert measure.sample(lambda: done.append("call"), 0.05) == pytest.approx(0.16 / 5)
+    # Warm calls took 0.01 s each, so five last 0.05 s.
+    assert done == ["rest", *["call"] * (2 + 5), "rest"]
 
 
 def test_a_sample_waits_for_threads_that_still_compute(monkeypatch):

@@ -1,4 +1,4 @@
-"""The libraries that are measured, and which of them are installed."""
+"""The libraries that are measured."""
 
 from __future__ import annotations
 
@@ -21,21 +21,14 @@ PEERS = {
 }
 
 
-def find_peers(names: list[str]) -> tuple[dict[str, Peer], dict[str, str]]:
-    """Import the named libraries.
+def load_peer(name: str) -> Peer:
+    """Import the named library and what stands before it here.
 
-    Returns
-    -------
-    present : dict of str to Peer
-    absent : dict of str to str
-        Why a library takes no part: the error of its import.
+    Raises
+    ------
+    ImportError
+        If it is not installed.
     """
-    present: dict[str, Peer] = {}
-    absent: dict[str, str] = {}
-    for name in names:
-        module, class_name = PEERS[name]
-        try:
-            present[name] = getattr(import_module(f"benchmarks.peers.{module}"), class_name)()
-        except ImportError as error:
-            absent[name] = f"absent: {error}"
-    return present, absent
+    module, class_name = PEERS[name]
+    peer: Peer = getattr(import_module(f"benchmarks.peers.{module}"), class_name)()
+    return peer

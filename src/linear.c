@@ -4,63 +4,72 @@
 
 /* ---- packing ---- */
 
-/* One vector of a panel for k_count k: the first `valid` columns, zero in the others. Either the columns or the k lie side
- * by side in the source. */
-static void pack_vector(const kernels *isa, float *to, int64_t k_count, const float *from, int64_t k_stride,
-                        int64_t column_stride, int64_t valid)
+static int64_t panel_width(const kernels *isa)
 {
-    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * isa->lanes;
+    return (int64_t)CYLSTM_PANEL_VECTORS * isa->lanes;
+}
+
+/* `width` columns of a panel for k_count k: the first `valid` of them, zero in the others. Either the columns or, of a
+ * vector's width, the k lie side by side in the source. */
+static void pack_columns(const kernels *isa, float *to, int64_t k_count, const float *from, int64_t k_stride,
+                         int64_t column_stride, int64_t valid, int64_t width)
+{
+    const int64_t to_k = panel_width(isa);
     if (k_stride == 1) {
         isa->pack_transposed(valid, k_count, from, column_stride, to, to_k);
     } else {
         for (int64_t k = 0; k < k_count; k++) memcpy(to + k * to_k, from + k * k_stride, (size_t)valid * sizeof(float));
     }
     for (int64_t k = 0; k < k_count; k++) {
-        for (int64_t i = valid; i < isa->lanes; i++) to[k * to_k + i] = 0.0f;
+        for (int64_t i = valid; i < width; i++) to[k * to_k + i] = 0.0f;
     }
 }
 
-/* How many of the `lanes` places from `column` on exist in the source, and where the first lies there. The padding of an
+/* How many of the `width` places from `column` on exist in the source, and where the first lies there. The padding of an
  * axis is whole vectors, so that none straddles two segments. */
-static int64_t source_columns(axis columns, int64_t column, int lanes, int64_t *first)
+static int64_t source_columns(axis columns, int64_t column, int64_t width, int64_t *first)
 {
     const int64_t segment = column / columns.padded, left = columns.valid - column % columns.padded;
     *first = segment * columns.valid + column % columns.padded;
     if (segment >= columns.segments || left < 0) return 0;
-    return left < lanes ? left : lanes;
+    return left < width ? left : width;
+}
+
+/* How many columns of a panel lie side by side in the source, too: all of a plain one's, or a vector's. */
+static int64_t packed_at_once(const kernels *isa, const panels *p, axis columns, int64_t k_stride)
+{
+    const int plain = p->vector_stride == isa->lanes && columns.segments == 1 && k_stride != 1;
+    return plain ? panel_width(isa) : isa->lanes;
 }
 
 void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, axis k_axis, int64_t k_stride,
                  axis columns, int64_t column_stride)
 {
-    const int lanes = isa->lanes;
-    const int64_t to_k = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
+    const int64_t to_k = panel_width(isa), width = packed_at_once(isa, p, columns, k_stride);
     for (int64_t panel = which.begin; panel < which.end; panel++) {
-        for (int64_t v = 0; v < CYLSTM_PANEL_VECTORS; v++) {
+        for (int64_t at = 0; at < to_k; at += width) {
+            const int64_t place = panel * p->panel_stride + at / isa->lanes * p->vector_stride;
             int64_t column;
-            const int64_t valid = source_columns(columns, panel * p->panel_stride + v * p->vector_stride, lanes,
-                                                 &column);
-            float *to = p->data + panel * p->k * to_k + v * lanes;
+            const int64_t valid = source_columns(columns, place, width, &column);
+            float *to = p->data + panel * p->k * to_k + at;
             for (int64_t s = 0; s < k_axis.segments; s++) {
-                pack_vector(isa, to, k_axis.valid, source + s * k_axis.valid * k_stride + column * column_stride,
-                            k_stride, column_stride, valid);
-                pack_vector(isa, to + k_axis.valid * to_k, k_axis.padded - k_axis.valid, source, 1, 0, 0);
+                pack_columns(isa, to, k_axis.valid, source + s * k_axis.valid * k_stride + column * column_stride,
+                             k_stride, column_stride, valid, width);
+                pack_columns(isa, to + k_axis.valid * to_k, k_axis.padded - k_axis.valid, source, 0, 1, 0, width);
                 to += k_axis.padded * to_k;
             }
         }
     }
 }
 
-void cylstm_pack_rows(const panels *p, range which, int lanes, const float *rows, int64_t row, int64_t columns)
+/* The same of rows in memory, of plain panels: k from which.begin to which.end, all panels. */
+static void pack_rows(const kernels *isa, const panels *p, range which, const float *rows, int64_t row, int64_t columns)
 {
-    const int64_t width = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
+    const int64_t width = panel_width(isa);
     for (int64_t panel = 0; panel < p->count; panel++) {
-        const int64_t valid = columns - panel * width < width ? columns - panel * width : width;
-        for (int64_t k = which.begin; k < which.end; k++) {
-            float *to = p->data + (panel * p->k + k) * width;
-            memcpy(to, rows + k * row + panel * width, (size_t)valid * sizeof(float));
-            for (int64_t i = valid; i < width; i++) to[i] = 0.0f;
-        }
+        const int64_t first = panel * width, valid = columns - first < width ? columns - first : width;
+        pack_columns(isa, p->data + (panel * p->k + which.begin) * width, which.end - which.begin,
+                     rows + which.begin * row + first, row, 1, valid, width);
     }
 }
 
@@ -241,7 +250,7 @@ static void weights_by_kernel(worker *w, const compute *c, axis outputs, int64_t
         packed[i] = cylstm_layout_plain_panels(gradients[i].inputs, rows, lanes);
         packed[i].data = place;
         place += cylstm_panels_size(&packed[i], lanes);
-        cylstm_pack_rows(&packed[i], mine, lanes, gradients[i].x, gradients[i].x_row, gradients[i].inputs);
+        pack_rows(c->kernels, &packed[i], mine, gradients[i].x, gradients[i].x_row, gradients[i].inputs);
     }
     cylstm_barrier(w);
     for (int i = 0; i < count; i++) weight_by_kernel(w, c, outputs, &packed[i], scratch, &gradients[i]);

@@ -57,7 +57,4 @@ void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const fl
 void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, axis k, int64_t k_stride,
                  axis columns, int64_t column_stride);
 
-/* The same where panels are plain, columns contiguous and no k is padding: k from which.begin to which.end, all panels. */
-void cylstm_pack_rows(const panels *p, range which, int lanes, const float *rows, int64_t row, int64_t columns);
-
 #endif

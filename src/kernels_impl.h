@@ -124,11 +124,30 @@ ALWAYS_INLINE int64_t tile_rows(range rows, int64_t row)
     return left > TILE_ROWS ? (left + 1) / 2 : left;
 }
 
+/* Asks for the lines of `arrays` arrays, `apart` from each other, that the tile's units need when its products are done:
+ * the tape's do not lie in the core's own cache, and five rows far apart are no pattern a processor foresees. */
+ALWAYS_INLINE void prefetch_units(const float *first, int64_t row, int64_t count, int64_t arrays, int64_t apart)
+{
+    for (int64_t r = 0; r < count; r++) {
+        for (int64_t i = 0; i < arrays; i++) vec_prefetch(first + r * row + i * apart);
+    }
+}
+
+/* Where the tile that follows below will be added to or stored; not where a tile is done before a line can come. */
+ALWAYS_INLINE void prefetch_next(const product_args *p, int64_t row, int64_t panel, int vectors)
+{
+    enum { FEW_K = 32 };
+    if (p->b->k < FEW_K || row >= p->rows.end) return;
+    prefetch_units(p->c + row * p->c_row + panel_column(p->b, panel, 0), p->c_row, tile_rows(p->rows, row), vectors,
+                   p->b->vector_stride);
+}
+
 static void product(const product_args *p)
 {
     tile sums;
     FOR_EACH_TILE(p, 0) {
         const int vectors = panel_vectors(p->b, panel, p->columns);
+        prefetch_next(p, row + count, panel, vectors);
         for (int64_t r = 0; r < count; r++) {
             for (int v = 0; v < vectors; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
@@ -250,15 +269,6 @@ ALWAYS_INLINE void lstm_unit(const step_args *s, int64_t row, int64_t unit, cons
         vec_store(gates + 2 * s->units, g);
         vec_store(gates + 3 * s->units, o);
         vec_store(s->cell + at, c);
-    }
-}
-
-/* Asks for the lines of `arrays` arrays, `apart` from each other, that the tile's units need when its products are done:
- * the tape's do not lie in the core's own cache, and five rows far apart are no pattern a processor foresees. */
-ALWAYS_INLINE void prefetch_units(const float *first, int64_t row, int64_t count, int64_t arrays, int64_t apart)
-{
-    for (int64_t r = 0; r < count; r++) {
-        for (int64_t i = 0; i < arrays; i++) vec_prefetch(first + r * row + i * apart);
     }
 }
 

@@ -282,15 +282,23 @@ ALWAYS_INLINE void lone_lstm_unit(const step_args *s, int64_t row, int64_t panel
     lstm_unit(s, row, panel * LANES, sums[0]);
 }
 
+ALWAYS_INLINE void prefetch_gates(const step_args *s, int64_t row, int64_t count, int64_t panel)
+{
+    prefetch_units(s->gates + row * s->gates_row + panel * LANES, s->gates_row, count, PANEL, s->units);
+}
+
 static void lstm_step(const step_args *s)
 {
     tile sums;
     FOR_EACH_TILE(s, s->descending) {
-        if (s->recording) {
-            const int64_t unit = panel * LANES;
-            prefetch_units(s->gates + row * s->gates_row + unit, s->gates_row, count, PANEL, s->units);
-            prefetch_units(s->cell + row * s->units + unit, s->units, count, 1, 0);
+        if (s->input_weights == NULL && count > 1) { /* the next tile's, whose sums start from them */
+            const int64_t next = row + count < s->rows.end ? row + count : s->rows.begin;
+            const int64_t next_panel = next > row ? panel : panel_in_turn(s->panels, turn + 1, s->descending);
+            if (next_panel >= 0) prefetch_gates(s, next, tile_rows(s->rows, next), next_panel);
+        } else if (s->recording) {
+            prefetch_gates(s, row, count, panel);
         }
+        if (s->recording) prefetch_units(s->cell + row * s->units + panel * LANES, s->units, count, 1, 0);
         if (count == 1) {
             lone_lstm_unit(s, row, panel);
             continue;

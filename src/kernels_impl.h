@@ -1,8 +1,8 @@
 /*
  * The kernels, written once over simd.h. Each kernels_<isa>.c chooses the instruction set, then includes this.
  *
- * A tile is up to TILE_ROWS rows times one panel (PANEL_VECTORS vectors). Each kernel fills the tile's sums, lets
- * add_products run the chains over k in registers, and finishes row by row: bias, gates, cell update, gradient.
+ * A tile is up to TILE_ROWS rows times one panel (PANEL_VECTORS vectors). Each kernel says what the tile's sums start
+ * from, lets sum_products run the chains over k in registers, and finishes row by row: gates, cell update, gradient.
  */
 #include "activation.h"
 #include "kernels.h"
@@ -21,13 +21,25 @@ typedef struct operand {
     int64_t k_count;
 } operand;
 
-ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors, const operand *operands,
-                                   int operand_count)
+/* What a tile's sums start from: vectors that lie `apart` from each other in rows that do; NULL: zero. */
+typedef struct origin {
+    const float *from;
+    int64_t row, apart;
+} origin;
+
+ALWAYS_INLINE void sum_products_of(tile sums, const origin *start, const int rows, const int vectors,
+                                   const operand *operands, int operand_count)
 {
     vec acc[TILE_ROWS][PANEL], weights[PANEL];
     const int shared = rows > 1 && (rows + 1) * vectors < VEC_REGISTERS; /* each weight, by the rows */
-    for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < vectors; v++) acc[r][v] = vec_load(sums[r] + v * LANES);
+    if (start->from == NULL) {
+        for (int r = 0; r < rows; r++) {
+            for (int v = 0; v < vectors; v++) acc[r][v] = vec_set1(0.0f);
+        }
+    } else {
+        for (int r = 0; r < rows; r++) {
+            for (int v = 0; v < vectors; v++) acc[r][v] = vec_load(start->from + r * start->row + v * start->apart);
+        }
     }
     for (int o = 0; o < operand_count; o++) {
         const float *panel = operands[o].panel, *a = operands[o].a;
@@ -50,11 +62,11 @@ ALWAYS_INLINE void add_products_to(tile sums, const int rows, const int vectors,
 }
 
 /* The switches make rows and vectors constants to the compiler, so that the accumulators are registers. */
-ALWAYS_INLINE void add_products_to_vectors(tile sums, int64_t rows, const int vectors, const operand *operands,
-                                           int operand_count)
+ALWAYS_INLINE void sum_products_of_vectors(tile sums, const origin *start, int64_t rows, const int vectors,
+                                           const operand *operands, int operand_count)
 {
 #define ROWS(n) \
-    case n: add_products_to(sums, n, vectors, operands, operand_count); break
+    case n: sum_products_of(sums, start, n, vectors, operands, operand_count); break
     switch (rows) {
         ROWS(1);
 #if TILE_ROWS >= 2
@@ -75,14 +87,16 @@ ALWAYS_INLINE void add_products_to_vectors(tile sums, int64_t rows, const int ve
 #undef ROWS
 }
 
-/* sums[r][n] += sum over operands and k, ascending, of a[r][k] * panel[k][n], for the panel's first `vectors` vectors. */
-static void add_products(tile sums, int64_t rows, int vectors, const operand *operands, int operand_count)
+/* sums[r][n] = start[r][n] + sum over operands and k, ascending, of a[r][k] * panel[k][n], for the panel's first `vectors`
+ * vectors. start may be the sums themselves. */
+static void sum_products(tile sums, const origin *start, int64_t rows, int vectors, const operand *operands,
+                         int operand_count)
 {
     switch (vectors) {
-    case 1: add_products_to_vectors(sums, rows, 1, operands, operand_count); break;
-    case 2: add_products_to_vectors(sums, rows, 2, operands, operand_count); break;
-    case 3: add_products_to_vectors(sums, rows, 3, operands, operand_count); break;
-    default: add_products_to_vectors(sums, rows, PANEL, operands, operand_count); break;
+    case 1: sum_products_of_vectors(sums, start, rows, 1, operands, operand_count); break;
+    case 2: sum_products_of_vectors(sums, start, rows, 2, operands, operand_count); break;
+    case 3: sum_products_of_vectors(sums, start, rows, 3, operands, operand_count); break;
+    default: sum_products_of_vectors(sums, start, rows, PANEL, operands, operand_count); break;
     }
 }
 
@@ -142,27 +156,36 @@ ALWAYS_INLINE void prefetch_next(const product_args *p, int64_t row, int64_t pan
                    p->b->vector_stride);
 }
 
+/* init, where it lies; of a panel whose last vector its rows end in, what they have of it is copied to the sums. */
+ALWAYS_INLINE origin product_start(tile sums, const product_args *p, int64_t row, int64_t count, int64_t panel,
+                                   int vectors)
+{
+    if (p->init == NULL) return (origin){.from = NULL};
+    const float *init = p->init + row * p->init_row;
+    if (panel_column(p->b, panel, vectors - 1) + LANES <= p->columns)
+        return (origin){init + panel_column(p->b, panel, 0), p->init_row, p->b->vector_stride};
+    for (int64_t r = 0; r < count; r++) {
+        for (int v = 0; v < vectors; v++) {
+            const int64_t column = panel_column(p->b, panel, v);
+            vec_store(sums[r] + v * LANES, vec_load_upto(init + r * p->init_row + column, p->columns - column));
+        }
+    }
+    return (origin){sums[0], PANEL * LANES, LANES};
+}
+
 static void product(const product_args *p)
 {
     tile sums;
     FOR_EACH_TILE(p, 0) {
         const int vectors = panel_vectors(p->b, panel, p->columns);
+        const origin start = product_start(sums, p, row, count, panel, vectors);
         prefetch_next(p, row + count, panel, vectors);
-        for (int64_t r = 0; r < count; r++) {
-            for (int v = 0; v < vectors; v++) {
-                const int64_t column = panel_column(p->b, panel, v);
-                vec_store(sums[r] + v * LANES,
-                          p->init == NULL
-                              ? vec_set1(0.0f)
-                              : vec_load_upto(p->init + (row + r) * p->init_row + column, p->columns - column));
-            }
-        }
         const operand factor = {.a = p->a + row * (p->a_tiled ? p->b->k : p->a_row),
                                 .a_row = p->a_tiled ? 1 : p->a_row,
                                 .a_k = p->a_tiled ? count : 1,
                                 .panel = panel_data(p->b, panel),
                                 .k_count = p->b->k};
-        add_products(sums, count, vectors, &factor, 1);
+        sum_products(sums, &start, count, vectors, &factor, 1);
         for (int64_t r = 0; r < count; r++) {
             for (int v = 0; v < vectors; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
@@ -208,21 +231,21 @@ static void pack_tiles(range which, int64_t rows, int64_t k_count, const float *
     }
 }
 
-/* sums = W_ih x + b where it is projected already, else b */
-ALWAYS_INLINE void start_sums(tile sums, const step_args *s, int64_t row, int64_t count, int64_t panel)
+/* W_ih x + b where it is projected already, else b; where b is still to be added, it is, in the sums. */
+ALWAYS_INLINE origin step_start(tile sums, const step_args *s, int64_t row, int64_t count, int64_t panel)
 {
-    const int projected = s->input_weights == NULL;
+    const int64_t first = panel_column(s->weights, panel, 0), apart = s->weights->vector_stride;
+    if (s->input_weights != NULL) return (origin){s->bias + first, 0, apart};
+    const float *gates = s->gates + row * s->gates_row;
+    if (s->bias == NULL) return (origin){gates + first, s->gates_row, apart};
     for (int64_t r = 0; r < count; r++) {
         for (int64_t v = 0; v < PANEL; v++) {
             const int64_t column = panel_column(s->weights, panel, v);
-            vec start = s->bias == NULL ? vec_set1(0.0f) : vec_load(s->bias + column);
-            if (projected) {
-                const vec input = vec_load(s->gates + (row + r) * s->gates_row + column);
-                start = s->bias == NULL ? input : vec_add(input, start);
-            }
-            vec_store(sums[r] + v * LANES, start);
+            vec_store(sums[r] + v * LANES,
+                      vec_add(vec_load(gates + r * s->gates_row + column), vec_load(s->bias + column)));
         }
     }
+    return (origin){sums[0], PANEL * LANES, LANES};
 }
 
 /* What is added to them: W_ih x unless it is projected, W_hh h_{t-1}; how many. */
@@ -241,8 +264,8 @@ ALWAYS_INLINE int step_factors(operand factors[2], const step_args *s, int64_t r
 static void gate_pre_activations(tile sums, const step_args *s, int64_t row, int64_t count, int64_t panel)
 {
     operand factors[2];
-    start_sums(sums, s, row, count, panel);
-    add_products(sums, count, PANEL, factors, step_factors(factors, s, row, panel));
+    const origin start = step_start(sums, s, row, count, panel);
+    sum_products(sums, &start, count, PANEL, factors, step_factors(factors, s, row, panel));
 }
 
 ALWAYS_INLINE void store_hidden(const step_args *s, int64_t row, int64_t unit, vec h)
@@ -277,8 +300,8 @@ ALWAYS_INLINE void lone_lstm_unit(const step_args *s, int64_t row, int64_t panel
 {
     tile sums;
     operand factors[2];
-    start_sums(sums, s, row, 1, panel);
-    add_products_to(sums, 1, PANEL, factors, step_factors(factors, s, row, panel));
+    const origin start = step_start(sums, s, row, 1, panel);
+    sum_products_of(sums, &start, 1, PANEL, factors, step_factors(factors, s, row, panel));
     lstm_unit(s, row, panel * LANES, sums[0]);
 }
 
@@ -340,17 +363,14 @@ static void rnn_relu_step(const step_args *s)
 static void hidden_gradient(tile sums, const step_backward_args *s, int64_t row, int64_t count, int64_t panel,
                             int vectors)
 {
-    for (int64_t r = 0; r < count; r++) {
-        for (int v = 0; v < vectors; v++) {
-            const int64_t unit = panel_column(s->weights, panel, v);
-            vec_store(sums[r] + v * LANES,
-                      s->dgates_next == NULL ? vec_load(s->dh_next + (row + r) * s->units + unit) : vec_set1(0.0f));
-        }
-    }
-    if (s->dgates_next != NULL) {
+    const origin zero = {.from = NULL}, dh_next = {s->dh_next + row * s->units + panel_column(s->weights, panel, 0),
+                                                   s->units, s->weights->vector_stride};
+    if (s->dgates_next == NULL) {
+        sum_products(sums, &dh_next, count, vectors, NULL, 0);
+    } else {
         const operand factor = {s->dgates_next + row * s->gates_row, s->gates_row, 1, panel_data(s->weights, panel),
                                 s->weights->k};
-        add_products(sums, count, vectors, &factor, 1);
+        sum_products(sums, &zero, count, vectors, &factor, 1);
     }
     for (int64_t r = 0; r < count; r++) {
         for (int v = 0; v < vectors; v++) {

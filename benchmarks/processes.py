@@ -7,11 +7,13 @@ does depends on what else lies on that heap.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 import numpy as np
 
@@ -20,6 +22,21 @@ from benchmarks.peers import load_peer
 from benchmarks.peers.base import Peer, Task
 
 _task: Task  # of a library's process: what was built in it
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it does, however that happens."""
+
+    def wait() -> None:
+        if parent := parent_process():
+            parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def _load(name: str) -> None:
+    load_peer(name)  # which stays here: brought over it would import the library there
 
 
 def _build(name: str, build: Callable[[Peer], Task]) -> None:
@@ -69,7 +86,7 @@ class Library:
 
     def load(self) -> None:
         """Import the library; ImportError where it is absent."""
-        self.process.submit(load_peer, self.name).result()
+        self.process.submit(_load, self.name).result()
 
     def build(self, build: Callable[[Peer], Task]) -> RemoteTask:
         """Build a task there; `build` can be pickled, as what it raises."""
@@ -82,10 +99,11 @@ def libraries(names: Sequence[str]) -> Iterator[dict[str, Library]]:
     """New processes, one for each of the named libraries; they end with the block."""
     context = get_context("spawn")  # nothing of this process is in it
     with ExitStack() as stack:
-        yield {
-            name: Library(name, stack.enter_context(ProcessPoolExecutor(1, mp_context=context)))
-            for name in names
-        }
+        found = {}
+        for name in names:
+            process = ProcessPoolExecutor(1, context, _end_with_parent)
+            found[name] = Library(name, stack.enter_context(process))
+        yield found
 
 
 def find_libraries(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -102,7 +120,7 @@ def find_libraries(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         with libraries([name]) as found:
             try:
                 found[name].load()
-            except ImportError as error:
+            except (ImportError, BrokenExecutor) as error:
                 absent[name] = f"absent: {error}"
             else:
                 present.append(name)

@@ -138,8 +138,8 @@ ALWAYS_INLINE int64_t tile_rows(range rows, int64_t row)
     return left > TILE_ROWS ? (left + 1) / 2 : left;
 }
 
-/* Asks for the lines of `arrays` arrays, `apart` from each other, that the tile's units need when its products are done:
- * the tape's do not lie in the core's own cache, and five rows far apart are no pattern a processor foresees. */
+/* Asks for the lines of `count` rows in `arrays` arrays, `apart` from each other, that a tile starts from or ends in: they
+ * seldom lie in the core's own cache, and rows far apart are no pattern a processor foresees. */
 ALWAYS_INLINE void prefetch_units(const float *first, int64_t row, int64_t count, int64_t arrays, int64_t apart)
 {
     for (int64_t r = 0; r < count; r++) {

@@ -98,6 +98,20 @@ ALWAYS_INLINE vec vec_where_positive(vec condition, vec a)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), a);
 }
 
+#define VEC_HAS_PARTS
+ALWAYS_INLINE __mmask16 first_lanes(int64_t count)
+{
+    return (__mmask16)((1u << count) - 1);
+}
+ALWAYS_INLINE vec vec_load_part(const float *p, int64_t count)
+{
+    return _mm512_maskz_loadu_ps(first_lanes(count), p);
+}
+ALWAYS_INLINE void vec_store_part(float *p, vec a, int64_t count)
+{
+    _mm512_mask_storeu_ps(p, first_lanes(count), a);
+}
+
 /* Row i becomes lane i of all: pairs, then fours within the 128-bit quarters, then the quarters. */
 ALWAYS_INLINE void vec_transpose(vec rows[LANES])
 {
@@ -450,6 +464,7 @@ ALWAYS_INLINE vec vec_load_shared(const float *p)
     return a;
 }
 
+#ifndef VEC_HAS_PARTS
 /* The first `count` of LANES floats: where a row ends inside a vector. */
 ALWAYS_INLINE vec vec_load_part(const float *p, int64_t count)
 {
@@ -464,6 +479,7 @@ ALWAYS_INLINE void vec_store_part(float *p, vec a, int64_t count)
     vec_store(lanes, a);
     memcpy(p, lanes, (size_t)count * sizeof(float));
 }
+#endif
 
 /* `count` floats remain in the row: all of a vector, part of one, or none. */
 ALWAYS_INLINE vec vec_load_upto(const float *p, int64_t count)

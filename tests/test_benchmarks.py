@@ -248,7 +248,9 @@ from benchmarks.processes import find_libraries
 if __name__ == "__main__":
     print(find_libraries(["torch"])[0], "torch" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
     assert done.stdout.split() == [b"['torch']", b"False"]
 
 

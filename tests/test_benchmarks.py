@@ -267,10 +267,9 @@ with libraries(["cylstm"]) as peers:
 
 
 def pids_printed_by(code, count):
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=False
-    )
-    pids = [int(pid) for pid in done.stdout.split()]
+    """What a program that ends itself prints in a line; others may hold its output open."""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as done:
+        pids = [int(pid) for pid in done.stdout.readline().split()]
     assert len(pids) == count
     return pids
 

@@ -1,8 +1,9 @@
 """A program that computes with several packages in one process: python neighbours.py NAME...
 
 The packages are imported in the order of their names and then compute one after the other, all at
-once from threads, and cylstm in a forked child too. What came out is printed as JSON, by package:
-numbers, or of cylstm the name of all bits. With one name it is what that package computes alone.
+once from threads, and cylstm in a forked child too. What came out is printed as JSON, "in turn" and
+"at once", by package: numbers, before which cylstm has the names of all bits. With one name it is
+what that package computes alone.
 """
 
 from __future__ import annotations
@@ -14,16 +15,30 @@ from importlib import import_module
 
 
 def cylstm():
-    """A layer that uses SciPy's sgemm, and one that has a team: all bits of calls and gradients."""
+    """Steps of a team; calls and gradients of a layer that uses SciPy's sgemm, and of a team.
+
+    The bits of the first, those of the others, and how large the others' outputs and gradients are.
+    """
     from test_blas import make_input, make_layer
     from test_threads import infer, learn
     from test_threads import make_layer as make_wide
 
     layer, x = make_layer(), make_input(60)
-    wide = make_wide()
+    wide, narrow_x = make_wide(), x[..., :48]
+    own = infer(wide, narrow_x[:1], num_threads=2)
     bits = infer(layer, x) + learn(layer, x)
-    bits += infer(wide, x[..., :48], num_threads=2) + learn(wide, x[..., :48])
-    return [bits]
+    bits += infer(wide, narrow_x, num_threads=2) + learn(wide, narrow_x)
+    return [own, bits, *sizes(layer, x), *sizes(wide, narrow_x)]
+
+
+def sizes(layer, x):
+    """Norms of the output and of all gradients."""
+    import numpy as np
+
+    grads = {name: np.zeros_like(value) for name, value in layer.grads.items()}
+    y, _, tape = layer.record(x)
+    dx, _ = layer.backward(tape, np.ones_like(y), grads=grads)
+    return [float(np.linalg.norm(array)) for array in (y, dx, *grads.values())]
 
 
 def torch():
@@ -56,6 +71,7 @@ def main(*names: str) -> None:
     for name in names:
         import_module(name)
     found = {name: [PACKAGES[name]() for _ in range(2)] for name in names}
+    together = {name: [] for name in names}
     if len(names) > 1:
         from test_threads import at_once
 
@@ -63,13 +79,13 @@ def main(*names: str) -> None:
             for name, result in zip(
                 2 * names, at_once([PACKAGES[n] for n in 2 * names]), strict=True
             ):
-                found[name].append(result)
+                together[name].append(result)
     if "cylstm" in names and hasattr(os, "fork"):
         from test_same_bits import in_forked_child
 
-        found["cylstm"].append([in_forked_child(lambda: cylstm()[0])])
+        found["cylstm"].append(json.loads(in_forked_child(lambda: json.dumps(cylstm()))))
     found |= {name: [*results, PACKAGES[name]()] for name, results in found.items()}
-    print(json.dumps(found))
+    print(json.dumps({"in turn": found, "at once": together}))
 
 
 if __name__ == "__main__":

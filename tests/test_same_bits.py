@@ -206,7 +206,7 @@ def in_forked_child(function: Callable[[], str]) -> str:
     try:
         ready, _, _ = select.select([reader], [], [], CHILD_SECONDS)
         assert ready, f"the child gave no answer in {CHILD_SECONDS} s"
-        return os.read(reader, 1000).decode()
+        return os.read(reader, 4000).decode()
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

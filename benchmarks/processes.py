@@ -21,7 +21,7 @@ from benchmarks.measure import sample, settle
 from benchmarks.peers import load_peer
 from benchmarks.peers.base import Peer, Task
 
-_task: Task  # of a library's process: what was built in it
+_tasks: dict[str, Task] = {}  # of a library's process: what was built in it last, by its name
 
 
 def _end_with_parent() -> None:
@@ -40,33 +40,33 @@ def _load(name: str) -> None:
 
 
 def _build(name: str, build: Callable[[Peer], Task]) -> None:
-    global _task  # noqa: PLW0603
-    _task = build(load_peer(name))
+    _tasks[name] = build(load_peer(name))
 
 
-def _outputs() -> dict[str, np.ndarray]:
-    outputs = _task.outputs()
+def _outputs(name: str) -> dict[str, np.ndarray]:
+    outputs = _tasks[name].outputs()
     settle()
     return outputs
 
 
-def _sample(seconds: float) -> float:
-    return sample(_task.run, seconds)
+def _sample(name: str, seconds: float) -> float:
+    return sample(_tasks[name].run, seconds)
 
 
 @dataclass(frozen=True)
 class RemoteTask:
     """A library's task, in its process."""
 
+    name: str
     process: ProcessPoolExecutor
 
     def outputs(self) -> dict[str, np.ndarray]:
         """Of `Task.outputs`."""
-        return self.process.submit(_outputs).result()
+        return self.process.submit(_outputs, self.name).result()
 
     def sample(self, seconds: float) -> float:
         """Mean seconds of a call (`benchmarks.measure.sample`)."""
-        return self.process.submit(_sample, seconds).result()
+        return self.process.submit(_sample, self.name, seconds).result()
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Library:
     def build(self, build: Callable[[Peer], Task]) -> RemoteTask:
         """Build a task there; `build` can be pickled, as what it raises."""
         self.process.submit(_build, self.name, build).result()
-        return RemoteTask(self.process)
+        return RemoteTask(self.name, self.process)
 
 
 @contextmanager

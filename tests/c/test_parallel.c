@@ -97,6 +97,7 @@ enum { STEPS = 40, LATE_STEP = 5 };
 
 typedef struct walk {
     int late_rank; /* who sleeps before one of the steps: it computes nothing meanwhile, as when others have the core */
+    int late_ms;
     atomic_int done[STEPS * ITEMS], left, alone;
 } walk;
 
@@ -104,7 +105,7 @@ static void walk_steps(worker *w, void *context)
 {
     walk *all = context;
     for (int step = 0; step < STEPS; step++) {
-        if (w->rank == all->late_rank && step == LATE_STEP) sleep_ms(50);
+        if (w->rank == all->late_rank && step == LATE_STEP) sleep_ms(all->late_ms);
         const range mine = cylstm_share(w, ITEMS);
         for (int64_t i = mine.begin; i < mine.end; i++) atomic_fetch_add(&all->done[step * ITEMS + i], 1);
         cylstm_barrier(w);
@@ -135,7 +136,7 @@ static void test_a_late_member_ends_the_team(void)
     const int must_end = system_says_what_a_thread_computed();
     for (int size = 2; size <= 4; size++) {
         for (int late_rank = 0; late_rank < size; late_rank++) {
-            walk all = {.late_rank = late_rank};
+            walk all = {.late_rank = late_rank, .late_ms = 50};
             cylstm_forget_crowd();
             cylstm_parallel_run(size, walk_steps, &all);
             const int ended = atomic_load(&all.alone), left = atomic_load(&all.left);
@@ -145,37 +146,40 @@ static void test_a_late_member_ends_the_team(void)
     }
 }
 
-/* So do the next calls, for 10 ms at least; then there are teams again. */
+/* So do the next calls, for 10 ms at least after the team met who was late. Who that was is not sure on a loud machine,
+ * nor when: at any time since the start, so that only a call within 10 ms of that must do without a team. */
+static void check_next_call_is_alone(double start, const char *after)
+{
+    const int size = size_of_team(2);
+    CHECK(size == 1 || seconds() - start > 0.010, "a team of %d after %s", size, after);
+}
+
 static void test_calls_after_a_late_member_do_without_a_team(void)
 {
-    walk all = {.late_rank = 1};
+    walk all = {.late_rank = 1, .late_ms = 3};
     cylstm_forget_crowd();
     const double start = seconds();
     cylstm_parallel_run(2, walk_steps, &all);
-    const int size = size_of_team(2);
-    const double passed = seconds() - start; /* 50 ms of them asleep, if the team did not shrink before that */
     const int shrunk = atomic_load(&all.left) > 0; /* not where the other thread did not get to wait for the late one */
-    CHECK(size == 1 || !shrunk || passed > 0.06 || passed < 0.05 || !system_says_what_a_thread_computed(),
-          "a team of %d after %.3f s", size, passed);
+    if (shrunk) check_next_call_is_alone(start, "a team that shrank");
 }
 
 static void sleep_first(worker *w, void *context)
 {
     const walk *all = context;
-    if (w->rank == all->late_rank) sleep_ms(5);
+    if (w->rank == all->late_rank) sleep_ms(all->late_ms);
 }
 
 /* Nor does a team without barriers keep it to itself. */
 static void test_a_late_member_is_seen_where_nobody_waits_for_it(void)
 {
-    const int must_see = system_says_what_a_thread_computed();
+    if (!system_says_what_a_thread_computed()) return;
     for (int late_rank = 0; late_rank < 2; late_rank++) {
-        walk all = {.late_rank = late_rank};
+        walk all = {.late_rank = late_rank, .late_ms = 3};
         cylstm_forget_crowd();
         const double start = seconds();
         cylstm_parallel_run(2, sleep_first, &all);
-        const int size = size_of_team(2);
-        CHECK(size == 1 || !must_see || seconds() - start > 0.014, "a team of %d after rank %d slept", size, late_rank);
+        check_next_call_is_alone(start, late_rank == 0 ? "rank 0 slept" : "rank 1 slept");
     }
 }
 

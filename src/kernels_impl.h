@@ -27,6 +27,11 @@ typedef struct origin {
     int64_t row, apart;
 } origin;
 
+ALWAYS_INLINE origin own_sums(tile sums)
+{
+    return (origin){sums[0], PANEL * LANES, LANES};
+}
+
 ALWAYS_INLINE void sum_products_of(tile sums, const origin *start, const int rows, const int vectors,
                                    const operand *operands, int operand_count)
 {
@@ -102,7 +107,21 @@ static void sum_products(tile sums, const origin *start, int64_t rows, int vecto
 
 ALWAYS_INLINE const float *panel_data(const panels *p, int64_t panel)
 {
-    return p->data + panel * p->k * PANEL * LANES;
+    return p->data + panel * cylstm_panels_k(p) * PANEL * LANES;
+}
+
+/* sums = start + the product of a panel with rows from `a` on: a segment of k after the other, since what pads it in the
+ * rows is not in the panel. */
+ALWAYS_INLINE void sum_panel(tile sums, origin start, int64_t rows, int vectors, const panels *p, int64_t panel,
+                             const float *a, int64_t a_row, int64_t a_k)
+{
+    const float *data = panel_data(p, panel);
+    for (int64_t s = 0; s < p->k.segments; s++) {
+        const operand factor = {a + s * p->k.padded * a_k, a_row, a_k, data, p->k.valid};
+        sum_products(sums, &start, rows, vectors, &factor, 1);
+        data += p->k.valid * PANEL * LANES;
+        start = own_sums(sums);
+    }
 }
 
 ALWAYS_INLINE int64_t panel_column(const panels *p, int64_t panel, int64_t vector)
@@ -151,7 +170,7 @@ ALWAYS_INLINE void prefetch_units(const float *first, int64_t row, int64_t count
 ALWAYS_INLINE void prefetch_next(const product_args *p, int64_t row, int64_t panel, int vectors)
 {
     enum { FEW_K = 32 };
-    if (p->b->k < FEW_K || row >= p->rows.end) return;
+    if (cylstm_panels_k(p->b) < FEW_K || row >= p->rows.end) return;
     prefetch_units(p->c + row * p->c_row + panel_column(p->b, panel, 0), p->c_row, tile_rows(p->rows, row), vectors,
                    p->b->vector_stride);
 }
@@ -170,7 +189,7 @@ ALWAYS_INLINE origin product_start(tile sums, const product_args *p, int64_t row
             vec_store(sums[r] + v * LANES, vec_load_upto(init + r * p->init_row + column, p->columns - column));
         }
     }
-    return (origin){sums[0], PANEL * LANES, LANES};
+    return own_sums(sums);
 }
 
 static void product(const product_args *p)
@@ -180,12 +199,11 @@ static void product(const product_args *p)
         const int vectors = panel_vectors(p->b, panel, p->columns);
         const origin start = product_start(sums, p, row, count, panel, vectors);
         prefetch_next(p, row + count, panel, vectors);
-        const operand factor = {.a = p->a + row * (p->a_tiled ? p->b->k : p->a_row),
-                                .a_row = p->a_tiled ? 1 : p->a_row,
-                                .a_k = p->a_tiled ? count : 1,
-                                .panel = panel_data(p->b, panel),
-                                .k_count = p->b->k};
-        sum_products(sums, &start, count, vectors, &factor, 1);
+        if (p->a_tiled) {
+            sum_panel(sums, start, count, vectors, p->b, panel, p->a + row * cylstm_panels_k(p->b), 1, count);
+        } else {
+            sum_panel(sums, start, count, vectors, p->b, panel, p->a + row * p->a_row, p->a_row, 1);
+        }
         for (int64_t r = 0; r < count; r++) {
             for (int v = 0; v < vectors; v++) {
                 const int64_t column = panel_column(p->b, panel, v);
@@ -245,7 +263,7 @@ ALWAYS_INLINE origin step_start(tile sums, const step_args *s, int64_t row, int6
                       vec_add(vec_load(gates + r * s->gates_row + column), vec_load(s->bias + column)));
         }
     }
-    return (origin){sums[0], PANEL * LANES, LANES};
+    return own_sums(sums);
 }
 
 /* What is added to them: W_ih x unless it is projected, W_hh h_{t-1}; how many. */
@@ -254,9 +272,10 @@ ALWAYS_INLINE int step_factors(operand factors[2], const step_args *s, int64_t r
     operand *next = factors;
     if (s->input_weights != NULL) {
         *next++ = (operand){s->x + row * s->x_row, s->x_row, 1, panel_data(s->input_weights, panel),
-                            s->input_weights->k};
+                            s->input_weights->k.valid};
     }
-    *next++ = (operand){s->h_previous + row * s->units, s->units, 1, panel_data(s->weights, panel), s->weights->k};
+    *next++ = (operand){s->h_previous + row * s->units, s->units, 1, panel_data(s->weights, panel),
+                        s->weights->k.valid};
     return (int)(next - factors);
 }
 
@@ -363,14 +382,13 @@ static void rnn_relu_step(const step_args *s)
 static void hidden_gradient(tile sums, const step_backward_args *s, int64_t row, int64_t count, int64_t panel,
                             int vectors)
 {
-    const origin zero = {.from = NULL}, dh_next = {s->dh_next + row * s->units + panel_column(s->weights, panel, 0),
-                                                   s->units, s->weights->vector_stride};
     if (s->dgates_next == NULL) {
+        const origin dh_next = {s->dh_next + row * s->units + panel_column(s->weights, panel, 0), s->units,
+                                s->weights->vector_stride};
         sum_products(sums, &dh_next, count, vectors, NULL, 0);
     } else {
-        const operand factor = {s->dgates_next + row * s->gates_row, s->gates_row, 1, panel_data(s->weights, panel),
-                                s->weights->k};
-        sum_products(sums, &zero, count, vectors, &factor, 1);
+        const origin zero = {.from = NULL};
+        sum_panel(sums, zero, count, vectors, s->weights, panel, s->dgates_next + row * s->gates_row, s->gates_row, 1);
     }
     for (int64_t r = 0; r < count; r++) {
         for (int v = 0; v < vectors; v++) {

@@ -60,6 +60,11 @@ static int config_is_valid(const cylstm_config *c)
            in_range(c->output_size, 0) && (c->pooling == CYLSTM_POOL_NONE || c->output_size > 0);
 }
 
+axis cylstm_axis_of(int64_t places)
+{
+    return (axis){.segments = 1, .padded = places, .valid = places};
+}
+
 axis cylstm_axis_merged(axis a)
 {
     if (a.padded != a.valid) return a;
@@ -77,22 +82,25 @@ axis cylstm_layout_plain_axis(int64_t valid, int lanes)
         .segments = 1, .padded = cylstm_round_up(valid, (int64_t)CYLSTM_PANEL_VECTORS * lanes), .valid = valid};
 }
 
-panels cylstm_layout_plain_panels(int64_t columns, int64_t k, int lanes)
+panels cylstm_layout_plain_panels(int64_t columns, axis k, int lanes)
 {
     int64_t panel = (int64_t)CYLSTM_PANEL_VECTORS * lanes;
-    return (panels){
-        .count = cylstm_round_up(columns, panel) / panel, .k = k, .panel_stride = panel, .vector_stride = lanes};
+    return (panels){.count = cylstm_round_up(columns, panel) / panel,
+                    .k = cylstm_axis_merged(k),
+                    .panel_stride = panel,
+                    .vector_stride = lanes};
 }
 
 panels cylstm_layout_gate_panels(const layout *l, int64_t k)
 {
-    if (l->gates == 1) return cylstm_layout_plain_panels(l->units, k, l->lanes);
-    return (panels){.count = l->units / l->lanes, .k = k, .panel_stride = l->lanes, .vector_stride = l->units};
+    const axis inputs = cylstm_axis_of(k);
+    if (l->gates == 1) return cylstm_layout_plain_panels(l->units, inputs, l->lanes);
+    return (panels){.count = l->units / l->lanes, .k = inputs, .panel_stride = l->lanes, .vector_stride = l->units};
 }
 
 int64_t cylstm_panels_size(const panels *p, int lanes)
 {
-    return cylstm_product(cylstm_product(p->count, p->k), (int64_t)CYLSTM_PANEL_VECTORS * lanes);
+    return cylstm_product(cylstm_product(p->count, cylstm_panels_k(p)), (int64_t)CYLSTM_PANEL_VECTORS * lanes);
 }
 
 static layer_offsets place_layer(const layout *l, int64_t input_size, int64_t start)

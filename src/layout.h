@@ -47,12 +47,18 @@ typedef struct axis {
 } axis;
 
 /* A matrix (k, columns) packed for the kernels: data[count][k][PANEL_VECTORS][lanes]. Column of (panel p, vector v,
- * lane l): p * panel_stride + v * vector_stride + l. */
+ * lane l): p * panel_stride + v * vector_stride + l. k is packed without what pads it in the rows it is multiplied by. */
 typedef struct panels {
     float *data;
-    int64_t count, k;
+    int64_t count;
+    axis k;
     int64_t panel_stride, vector_stride;
 } panels;
+
+static inline int64_t cylstm_panels_k(const panels *p)
+{
+    return p->k.segments * p->k.valid;
+}
 
 cylstm_status cylstm_layout_init(layout *l, const cylstm_config *config, int lanes);
 int64_t cylstm_layout_tensor_count(const layout *l);
@@ -62,13 +68,15 @@ layer_offsets cylstm_layout_layer(const layout *l, int64_t layer, int direction)
 int64_t cylstm_layout_embedding(const layout *l); /* offset of embedding.weight (V, I) */
 int64_t cylstm_layout_head(const layout *l);      /* offset of head.weight (O, D*H), head.bias follows */
 
+axis cylstm_axis_of(int64_t places); /* without padding */
+
 /* The same places as one segment, where no padding lies between them. */
 axis cylstm_axis_merged(axis a);
 
 axis cylstm_layout_gate_axis(const layout *l);
 axis cylstm_layout_plain_axis(int64_t valid, int lanes);
 panels cylstm_layout_gate_panels(const layout *l, int64_t k);
-panels cylstm_layout_plain_panels(int64_t columns, int64_t k, int lanes);
+panels cylstm_layout_plain_panels(int64_t columns, axis k, int lanes);
 int64_t cylstm_panels_size(const panels *p, int lanes);
 
 /* Products that cannot wrap: what exceeds int64 stays at INT64_MAX. Arguments are not negative. */

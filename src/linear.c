@@ -42,22 +42,18 @@ static int64_t packed_at_once(const kernels *isa, const panels *p, axis columns,
     return plain ? panel_width(isa) : isa->lanes;
 }
 
-void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, axis k_axis, int64_t k_stride,
-                 axis columns, int64_t column_stride)
+void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, int64_t k_stride, axis columns,
+                 int64_t column_stride)
 {
-    const int64_t to_k = panel_width(isa), width = packed_at_once(isa, p, columns, k_stride);
+    const int64_t to_k = panel_width(isa), k_count = cylstm_panels_k(p);
+    const int64_t width = packed_at_once(isa, p, columns, k_stride);
     for (int64_t panel = which.begin; panel < which.end; panel++) {
         for (int64_t at = 0; at < to_k; at += width) {
             const int64_t place = panel * p->panel_stride + at / isa->lanes * p->vector_stride;
             int64_t column;
             const int64_t valid = source_columns(columns, place, width, &column);
-            float *to = p->data + panel * p->k * to_k + at;
-            for (int64_t s = 0; s < k_axis.segments; s++) {
-                pack_columns(isa, to, k_axis.valid, source + s * k_axis.valid * k_stride + column * column_stride,
-                             k_stride, column_stride, valid, width);
-                pack_columns(isa, to + k_axis.valid * to_k, k_axis.padded - k_axis.valid, source, 0, 1, 0, width);
-                to += k_axis.padded * to_k;
-            }
+            pack_columns(isa, p->data + panel * k_count * to_k + at, k_count, source + column * column_stride, k_stride,
+                         column_stride, valid, width);
         }
     }
 }
@@ -68,7 +64,7 @@ static void pack_rows(const kernels *isa, const panels *p, range which, const fl
     const int64_t width = panel_width(isa);
     for (int64_t panel = 0; panel < p->count; panel++) {
         const int64_t first = panel * width, valid = columns - first < width ? columns - first : width;
-        pack_columns(isa, p->data + (panel * p->k + which.begin) * width, which.end - which.begin,
+        pack_columns(isa, p->data + (panel * p->k.valid + which.begin) * width, which.end - which.begin,
                      rows + which.begin * row + first, row, 1, valid, width);
     }
 }
@@ -195,8 +191,8 @@ void cylstm_linear_backward_input(worker *w, const compute *c, const linear *l, 
 
 int64_t cylstm_weight_scratch(int64_t output_width, int64_t inputs, int64_t other_inputs, int64_t rows, int lanes)
 {
-    const panels x = cylstm_layout_plain_panels(inputs, rows, lanes);
-    const panels h = cylstm_layout_plain_panels(other_inputs, rows, lanes);
+    const panels x = cylstm_layout_plain_panels(inputs, cylstm_axis_of(rows), lanes);
+    const panels h = cylstm_layout_plain_panels(other_inputs, cylstm_axis_of(rows), lanes);
     const int64_t packed = cylstm_sum(cylstm_panels_size(&x, lanes), cylstm_panels_size(&h, lanes));
     return cylstm_sum(cylstm_product(output_width, rows), packed);
 }
@@ -222,7 +218,7 @@ static void weight_by_kernel(const worker *w, const compute *c, axis outputs, co
     for (int64_t s = 0; s < outputs.segments; s++) {
         float *to = g->dweight + s * outputs.valid * g->inputs;
         product_args args = {.b = x,
-                             .a = dy + s * outputs.valid * x->k,
+                             .a = dy + s * outputs.valid * x->k.valid,
                              .a_tiled = 1,
                              .init = to,
                              .init_row = g->inputs,
@@ -247,7 +243,7 @@ static void weights_by_kernel(worker *w, const compute *c, axis outputs, int64_t
                                scratch + s * outputs.valid * rows);
     }
     for (int i = 0; i < count; i++) {
-        packed[i] = cylstm_layout_plain_panels(gradients[i].inputs, rows, lanes);
+        packed[i] = cylstm_layout_plain_panels(gradients[i].inputs, cylstm_axis_of(rows), lanes);
         packed[i].data = place;
         place += cylstm_panels_size(&packed[i], lanes);
         pack_rows(c->kernels, &packed[i], mine, gradients[i].x, gradients[i].x_row, gradients[i].inputs);

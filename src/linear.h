@@ -51,10 +51,10 @@ void cylstm_linear_backward_bias(worker *w, axis outputs, int64_t rows, const fl
                                  float *other_db);
 
 /*
- * Packs a matrix for the kernels: element (k, column) of the panels is source[k' * k_stride + column' * column_stride],
- * k' and column' the places' positions in the source; one of the strides is 1. Padding is zero.
+ * Packs a matrix for the kernels: element (k, column) of the panels is source[k * k_stride + column' * column_stride],
+ * column' the place's position in the source; one of the strides is 1. Padding is zero.
  */
-void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, axis k, int64_t k_stride,
-                 axis columns, int64_t column_stride);
+void cylstm_pack(const kernels *isa, const panels *p, range which, const float *source, int64_t k_stride, axis columns,
+                 int64_t column_stride);
 
 #endif

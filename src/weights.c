@@ -9,7 +9,7 @@ static linear gate_linear(const layout *l, int64_t inputs, arena *forward, arena
 {
     linear m = {.outputs = cylstm_layout_gate_axis(l), .inputs = inputs};
     m.forward = cylstm_layout_gate_panels(l, inputs);
-    m.backward = cylstm_layout_plain_panels(inputs, l->gate_width, l->lanes);
+    m.backward = cylstm_layout_plain_panels(inputs, m.outputs, l->lanes);
     place_panels(&m.forward, l->lanes, forward);
     if (backward != NULL) place_panels(&m.backward, l->lanes, backward);
     return m;
@@ -28,8 +28,8 @@ static void place_head(weights *w, const layout *l, arena *forward, arena *backw
     const int64_t outputs = l->config.output_size;
     if (outputs == 0) return;
     w->head = (linear){.outputs = cylstm_layout_plain_axis(outputs, l->lanes), .inputs = l->width};
-    w->head.forward = cylstm_layout_plain_panels(outputs, l->width, l->lanes);
-    w->head.backward = cylstm_layout_plain_panels(l->width, l->head_width, l->lanes);
+    w->head.forward = cylstm_layout_plain_panels(outputs, cylstm_axis_of(l->width), l->lanes);
+    w->head.backward = cylstm_layout_plain_panels(l->width, w->head.outputs, l->lanes);
     place_panels(&w->head.forward, l->lanes, forward);
     if (backward != NULL) place_panels(&w->head.backward, l->lanes, backward);
     w->padded_head_bias = cylstm_arena_floats(forward, l->head_width);
@@ -72,14 +72,13 @@ void cylstm_weights_set_all(weights *w, const layout *l, const float *parameters
 /* Columns of the panels are outputs, k the inputs: W^T of the row-major W (outputs, inputs). */
 static void pack_forward(const worker *w, const kernels *isa, const linear *m)
 {
-    const axis inputs = {.segments = 1, .padded = m->inputs, .valid = m->inputs};
-    cylstm_pack(isa, &m->forward, cylstm_share(w, m->forward.count), m->weight, inputs, 1, m->outputs, m->inputs);
+    cylstm_pack(isa, &m->forward, cylstm_share(w, m->forward.count), m->weight, 1, m->outputs, m->inputs);
 }
 
 /* Columns of the panels are inputs, k the outputs. */
 static void pack_backward(const worker *w, const kernels *isa, const linear *m)
 {
-    cylstm_pack(isa, &m->backward, cylstm_share(w, m->backward.count), m->weight, m->outputs, m->inputs,
+    cylstm_pack(isa, &m->backward, cylstm_share(w, m->backward.count), m->weight, m->inputs,
                 cylstm_layout_plain_axis(m->inputs, isa->lanes), 1);
 }
 
@@ -113,8 +112,9 @@ static void pack_forward_body(worker *w, void *context)
     const weights *from = ((packing *)context)->weights;
     const layout *l = ((packing *)context)->layout;
     for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
-        pack_forward(w, isa, &from->layers[i].input);
         pack_forward(w, isa, &from->layers[i].recurrent);
+        pack_forward(w, isa,
+                     &from->layers[i].input); /* last, since used first: a projection then finds it in the cache */
         if (cylstm_is_first(w)) pack_bias(&from->layers[i], l);
     }
     if (l->config.output_size == 0) return;

@@ -27,8 +27,11 @@ static void activate(const kernels *k, const float x[COUNT], float y[FUNCTIONS][
 {
     static const float nothing[MOST_LANES], h_previous[COUNT];
     float gates[4][COUNT], h[COUNT], c[COUNT] = {0}, out[COUNT], cell[COUNT];
-    const panels weights = {
-        .data = (float *)nothing, .count = COUNT / k->lanes, .k = 0, .panel_stride = k->lanes, .vector_stride = COUNT};
+    const panels weights = {.data = (float *)nothing,
+                            .count = COUNT / k->lanes,
+                            .k = {1, 0, 0},
+                            .panel_stride = k->lanes,
+                            .vector_stride = COUNT};
     for (int gate = 0; gate < 4; gate++) memcpy(gates[gate], x, sizeof gates[gate]);
     const step_args args = {
         .rows = {0, 1},

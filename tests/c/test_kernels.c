@@ -45,10 +45,9 @@ static void free_product(product_case *p)
 
 static panels pack_plain(const product_case *p, const kernels *isa)
 {
-    panels packed = cylstm_layout_plain_panels(p->columns, p->k, isa->lanes);
+    panels packed = cylstm_layout_plain_panels(p->columns, cylstm_axis_of(p->k), isa->lanes);
     packed.data = new_floats(cylstm_panels_size(&packed, isa->lanes));
-    const axis k = {.segments = 1, .padded = p->k, .valid = p->k};
-    cylstm_pack(isa, &packed, (range){0, packed.count}, p->b, k, p->columns,
+    cylstm_pack(isa, &packed, (range){0, packed.count}, p->b, p->columns,
                 cylstm_layout_plain_axis(p->columns, isa->lanes), 1);
     return packed;
 }
@@ -160,13 +159,13 @@ static void pack_weight(step_case *s, const kernels *isa)
 {
     const layout *l = &s->layout;
     const int64_t hidden = l->config.hidden_size;
-    const axis units = {.segments = 1, .padded = hidden, .valid = hidden}, gates = cylstm_layout_gate_axis(l);
+    const axis gates = cylstm_layout_gate_axis(l);
     s->forward = cylstm_layout_gate_panels(l, hidden);
     s->forward.data = new_floats(cylstm_panels_size(&s->forward, l->lanes));
-    cylstm_pack(isa, &s->forward, (range){0, s->forward.count}, s->weight, units, 1, gates, hidden);
-    s->backward = cylstm_layout_plain_panels(hidden, l->gate_width, l->lanes);
+    cylstm_pack(isa, &s->forward, (range){0, s->forward.count}, s->weight, 1, gates, hidden);
+    s->backward = cylstm_layout_plain_panels(hidden, gates, l->lanes);
     s->backward.data = new_floats(cylstm_panels_size(&s->backward, l->lanes));
-    cylstm_pack(isa, &s->backward, (range){0, s->backward.count}, s->weight, gates, hidden,
+    cylstm_pack(isa, &s->backward, (range){0, s->backward.count}, s->weight, hidden,
                 cylstm_layout_plain_axis(hidden, l->lanes), 1);
 }
 
@@ -277,14 +276,14 @@ typedef struct input_case {
 static input_case new_input(const kernels *isa, const step_case *s, int64_t inputs)
 {
     const layout *l = &s->layout;
-    const axis k = {.segments = 1, .padded = inputs, .valid = inputs}, gates = cylstm_layout_gate_axis(l);
+    const axis gates = cylstm_layout_gate_axis(l);
     input_case i = {.inputs = inputs,
                     .x = new_random(s->rows * inputs, 1.0f),
                     .weight = new_random(l->gates * l->config.hidden_size * inputs, 1.0f),
                     .bias = new_padded(l, 1, l->gates, 1.0f),
                     .packed = cylstm_layout_gate_panels(l, inputs)};
     i.packed.data = new_floats(cylstm_panels_size(&i.packed, l->lanes));
-    cylstm_pack(isa, &i.packed, (range){0, i.packed.count}, i.weight, k, 1, gates, inputs);
+    cylstm_pack(isa, &i.packed, (range){0, i.packed.count}, i.weight, 1, gates, inputs);
     return i;
 }
 

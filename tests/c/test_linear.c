@@ -22,23 +22,23 @@ typedef struct problem {
     float *dtwice, *dtwice_bias;         /* the same, of a second matrix and bias with the same inputs */
 } problem;
 
-static panels new_panels(panels p, const kernels *isa, const float *source, axis k, int64_t k_stride, axis columns,
+static panels new_panels(panels p, const kernels *isa, const float *source, int64_t k_stride, axis columns,
                          int64_t column_stride)
 {
     p.data = new_floats(cylstm_panels_size(&p, isa->lanes));
-    cylstm_pack(isa, &p, (range){0, p.count}, source, k, k_stride, columns, column_stride);
+    cylstm_pack(isa, &p, (range){0, p.count}, source, k_stride, columns, column_stride);
     return p;
 }
 
 static void pack_problem(problem *p, const layout *gates)
 {
     const int lanes = p->compute.kernels->lanes;
-    const axis inputs = {.segments = 1, .padded = p->l.inputs, .valid = p->l.inputs};
-    const panels forward = gates != NULL ? cylstm_layout_gate_panels(gates, p->l.inputs)
-                                         : cylstm_layout_plain_panels(p->l.outputs.valid, p->l.inputs, lanes);
-    const panels backward = cylstm_layout_plain_panels(p->l.inputs, cylstm_axis_width(p->l.outputs), lanes);
-    p->l.forward = new_panels(forward, p->compute.kernels, p->weight, inputs, 1, p->l.outputs, p->l.inputs);
-    p->l.backward = new_panels(backward, p->compute.kernels, p->weight, p->l.outputs, p->l.inputs,
+    const panels forward = gates != NULL
+                               ? cylstm_layout_gate_panels(gates, p->l.inputs)
+                               : cylstm_layout_plain_panels(p->l.outputs.valid, cylstm_axis_of(p->l.inputs), lanes);
+    const panels backward = cylstm_layout_plain_panels(p->l.inputs, p->l.outputs, lanes);
+    p->l.forward = new_panels(forward, p->compute.kernels, p->weight, 1, p->l.outputs, p->l.inputs);
+    p->l.backward = new_panels(backward, p->compute.kernels, p->weight, p->l.inputs,
                                cylstm_layout_plain_axis(p->l.inputs, lanes), 1);
 }
 

@@ -21,7 +21,7 @@ cdef extern from "layout.h" nogil:
     ctypedef struct layout:
         cylstm_config config
         int lanes, gates, states, directions
-        int64_t width, units, gate_width, head_width, parameter_count
+        int64_t width, units, gate_width, gate_row, head_width, parameter_count
     ctypedef struct tensor:
         char *name
         int64_t offset, rows, columns

@@ -895,8 +895,8 @@ cdef class Tape:
         if what == "cell_state" and self.t.cell != NULL:
             return self._by_time(self.t.cell + stack * rows * l.units, l.units)
         if what in GATES and l.gates == len(GATES):
-            return self._by_time(self.t.gates + stack * rows * l.gate_width + <int> GATES.index(what) * l.units,
-                                 l.gate_width)
+            return self._by_time(self.t.gates + stack * rows * l.gate_row + <int> GATES.index(what) * l.units,
+                                 l.gate_row)
         raise KeyError(what)
 
     cdef cnp.ndarray _by_time(self, float *data, int64_t distance):

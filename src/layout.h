@@ -24,6 +24,7 @@ typedef struct layout {
     int64_t width;           /* D * recurrent_width: a layer's output, per step and sequence */
     int64_t units;           /* H rounded up to whole panels */
     int64_t gate_width;      /* gates * units: one row of gate pre-activations, gate after gate */
+    int64_t gate_row;        /* from one such row to the next */
     int64_t head_width;      /* O rounded up to whole panels */
     int64_t parameter_count;
 } layout;

@@ -70,7 +70,7 @@ void cylstm_tape_place(tape *t, const network *n, int64_t steps, int64_t batch, 
         place_segments(t, l, steps, batch, a);
     } else {
         const int64_t all = cylstm_product(rows, stacks);
-        t->gates = cylstm_arena_floats(a, cylstm_product(all, l->gate_width));
+        t->gates = cylstm_arena_floats(a, cylstm_product(all, l->gate_row));
         if (l->states > 1) t->cell = cylstm_arena_floats(a, cylstm_product(all, l->units));
     }
     for (int i = 0; with_state && i < l->states; i++) t->initial[i] = cylstm_arena_floats(a, state_size);
@@ -90,7 +90,7 @@ static int keeps_gates(const tape *t)
 static int64_t chunk_gates(const forward_call *f, int64_t steps, int64_t batch)
 {
     const int64_t rows = cylstm_max_chunk_rows(steps, batch, f->plan.chunk_rows);
-    return cylstm_product(rows, f->network->layout.gate_width);
+    return cylstm_product(rows, f->network->layout.gate_row);
 }
 
 void cylstm_forward_place(forward_call *f, int64_t steps, int64_t batch, int64_t rows, arena *a)
@@ -125,7 +125,7 @@ void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64
     const int64_t for_layers = cylstm_weight_scratch(l->gate_width, widest, l->recurrent_width, chunk, l->lanes);
     const int64_t for_head = cylstm_weight_scratch(l->head_width, l->width, 0, head, l->lanes);
     for (int i = 0; i < 2; i++) b->dhidden[i] = cylstm_arena_floats(a, hidden);
-    b->dgates = cylstm_arena_floats(a, cylstm_product(chunk, l->gate_width));
+    b->dgates = cylstm_arena_floats(a, cylstm_product(chunk, l->gate_row));
     b->h_before = cylstm_arena_floats(a, cylstm_product(chunk, l->recurrent_width));
     b->dh = cylstm_arena_floats(a, state);
     b->dc = cylstm_arena_floats(a, state);
@@ -133,7 +133,7 @@ void cylstm_backward_place(backward_call *b, int64_t steps, int64_t batch, int64
     b->dinput = cylstm_arena_floats(a, cylstm_product(rows, l->config.input_size));
     if (!keeps_gates(b->tape)) {
         const int64_t again = segment_rows(b->tape, rows, chunk);
-        b->gates = cylstm_arena_floats(a, cylstm_product(again, l->gate_width));
+        b->gates = cylstm_arena_floats(a, cylstm_product(again, l->gate_row));
         b->cell = cylstm_arena_floats(a, cylstm_product(again, l->units));
         for (int i = 0; i < 2; i++) b->h[i] = cylstm_arena_floats(a, state);
         b->c = cylstm_arena_floats(a, state);
@@ -233,7 +233,7 @@ static void set_recorded(recurrent_pass *p, const tape *t, int64_t stack)
 {
     const layout *l = p->layout;
     if (keeps_gates(t)) {
-        p->gates = t->gates + stack * t->sequences.rows * l->gate_width;
+        p->gates = t->gates + stack * t->sequences.rows * l->gate_row;
         if (t->cell != NULL) p->cell = t->cell + stack * t->sequences.rows * l->units;
     } else if (t != NULL) {
         p->segments = &t->segments;

@@ -33,7 +33,7 @@ typedef struct tape {
     int32_t *tokens; /* (rows), with an embedding */
     float *initial[CYLSTM_MAX_STATES]; /* (L * D, B, H); NULL: zeros */
     float *hidden;   /* (L, rows, D * H) */
-    float *gates;    /* (L * D, rows, gate_width) activated; an RNN's are h itself; NULL with segments */
+    float *gates;    /* (L * D, rows, gate_row) activated; an RNN's are h itself; NULL with segments */
     float *cell;     /* (L * D, rows, units), LSTM; NULL with segments */
     float *states;   /* (L * D, segments, states, B, units) */
     float *pooled;   /* (B, D * H) by rank, with pooling */

@@ -202,7 +202,7 @@ static void step(const recurrent_forward *f, const share *s, projection how, int
         .hidden = p->layout->config.hidden_size,
         .units = p->layout->units,
         .gates = gates,
-        .gates_row = p->layout->gate_width,
+        .gates_row = p->layout->gate_row,
         .h_previous = h_previous,
         .h_next = h_next,
         .c = f->c,
@@ -225,7 +225,7 @@ static void walk_chunk(worker *w, const recurrent_forward *f, share *s, projecti
         const int64_t active = cylstm_active(p->sequences, t), next = cylstm_active(p->sequences, step_after(p, t));
         const range units = share_units(s, weights, p->layout->units);
         float *h_next = f->h[1 - parity];
-        step(f, s, how, t, gates + (p->sequences->offsets[t] - p->sequences->offsets[c->begin]) * p->layout->gate_width,
+        step(f, s, how, t, gates + (p->sequences->offsets[t] - p->sequences->offsets[c->begin]) * p->layout->gate_row,
              f->h[parity], h_next, parity ^ f->descending);
         leave(f, clip(s->rows, next, active), units, h_next);
         enter(f, clip(s->rows, active, next), units, h_next);
@@ -253,7 +253,7 @@ void cylstm_recurrent_chunk(worker *w, const recurrent_forward *f, const chunk *
 {
     const recurrent_pass *p = &f->pass;
     const int64_t first = p->sequences->offsets[c->begin], rows = cylstm_chunk_rows(p->sequences, c);
-    float *gates = p->gates + (f->recording ? first - p->first_row : 0) * p->layout->gate_width;
+    float *gates = p->gates + (f->recording ? first - p->first_row : 0) * p->layout->gate_row;
     const projection how = cylstm_projection(p->plan, p->compute, &p->weights->input, rows);
     share s = new_share(w, p, p->weights->recurrent.forward.count);
     if (!f->recording) save_state(f, &s, c);
@@ -261,7 +261,7 @@ void cylstm_recurrent_chunk(worker *w, const recurrent_forward *f, const chunk *
         linear input = p->weights->input;
         if (how == PROJECT_BY_BLAS) input.bias = NULL;
         cylstm_linear_forward(w, p->compute, &input, rows, p->input + first * p->input_row, p->input_row, gates,
-                              p->layout->gate_width);
+                              p->layout->gate_row);
     }
     /* Steps read what others have projected and, of the state, loaded; sequences that project their own read nothing of
      * the others. */
@@ -324,16 +324,16 @@ static void step_backward(const recurrent_backward *b, const share *s, range row
         .weights = &p->weights->recurrent.backward,
         .hidden = l->config.hidden_size,
         .units = l->units,
-        .gates_row = l->gate_width,
-        .dgates_next = entering ? NULL : b->dgates + (offsets[step_after(p, t)] - chunk_first) * l->gate_width,
+        .gates_row = l->gate_row,
+        .dgates_next = entering ? NULL : b->dgates + (offsets[step_after(p, t)] - chunk_first) * l->gate_row,
         .dh_next = b->dh,
         .dout = b->doutput + row * b->doutput_row,
         .dout_row = b->doutput_row,
-        .gates = p->gates + (row - p->first_row) * l->gate_width,
+        .gates = p->gates + (row - p->first_row) * l->gate_row,
         .cell = has_cell(p) ? p->cell + (row - p->first_row) * l->units : NULL,
         .cell_previous = cell_before(b, t, initial),
         .dc = b->dc,
-        .dgates = b->dgates + (row - chunk_first) * l->gate_width,
+        .dgates = b->dgates + (row - chunk_first) * l->gate_row,
     };
     p->compute->kernels->step_backward[l->config.cell](&args);
 }
@@ -347,7 +347,7 @@ static void leave_backward(const recurrent_backward *b, const share *s, range ra
         .panels = s->panels,
         .b = &p->weights->recurrent.backward,
         .a = dgates,
-        .a_row = p->layout->gate_width,
+        .a_row = p->layout->gate_row,
         .c = b->dh,
         .c_row = p->layout->units,
         .columns = p->layout->recurrent_width,
@@ -374,7 +374,7 @@ static void walk_chunk_backward(worker *w, const recurrent_backward *b, share *s
         update_share(s, w, p, p->weights->recurrent.backward.count);
         const int64_t next = i + 1 < count ? cylstm_active(seq, step_before(p, t)) : 0;
         leave_backward(b, s, (range){smaller(next, active), active},
-                       b->dgates + (seq->offsets[t] - chunk_first) * p->layout->gate_width);
+                       b->dgates + (seq->offsets[t] - chunk_first) * p->layout->gate_row);
     }
 }
 
@@ -407,7 +407,7 @@ static void chunk_gradients(worker *w, const recurrent_backward *b, const chunk 
     const recurrent_pass *p = &b->pass;
     const recurrent_weights *m = p->weights;
     const int64_t first = p->sequences->offsets[c->begin], rows = cylstm_chunk_rows(p->sequences, c);
-    const int64_t dgates_row = p->layout->gate_width, width = p->layout->recurrent_width;
+    const int64_t dgates_row = p->layout->gate_row, width = p->layout->recurrent_width;
     const weight_gradient gradients[] = {
         {p->input + first * p->input_row, p->input_row, m->input.inputs, b->dparameters + m->offsets.weight_ih},
         {b->h_before, width, width, b->dparameters + m->offsets.weight_hh},

@@ -58,7 +58,7 @@ typedef struct recurrent_backward {
     int64_t dinput_row;
     int dinput_accumulate;
     float *dparameters; /* the flat gradient vector, added to */
-    float *dgates;      /* (chunk rows, gate_width) */
+    float *dgates;      /* (chunk rows, gate_row) */
     float *h_before;    /* (chunk rows, R): h_{t-1} of each row */
     float *dh, *dc, *c_initial; /* (B, units) each */
     float *scratch;

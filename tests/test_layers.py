@@ -421,15 +421,16 @@ def test_record_gives_what_a_call_does():
 # --- tapes ---------------------------------------------------------------------------------------
 
 
-def test_a_tape_shows_what_happened_inside_an_lstm():
-    layer = cylstm.LSTM(3, 4, 2, bidirectional=True, batch_first=True, seed=1)
+@pytest.mark.parametrize("units", [4, 128])  # of 128 a row of gates has a line more than its values
+def test_a_tape_shows_what_happened_inside_an_lstm(units):
+    layer = cylstm.LSTM(3, units, 2, bidirectional=True, batch_first=True, seed=1)
     y, _, tape = layer.record(normal(2, 5, 3))
     assert tape.nbytes >= 4 * 5 * 5 * 2 * 4 * 4  # five values of each unit, each step
     assert [len(directions) for directions in tape.layers] == [2, 2]
     for directions in tape.layers:
         for reverse, trace in enumerate(directions):
             for values in trace:
-                assert values.shape == (5, 2, 4)
+                assert values.shape == (5, 2, units)
                 assert not values.flags.writeable
             assert_allclose(trace.hidden, trace.output_gate * np.tanh(trace.cell_state), atol=1e-6)
             ordered = [values[::-1] if reverse else values for values in trace]

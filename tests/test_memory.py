@@ -418,8 +418,8 @@ def call_in_many_shapes(networks: list, rng: np.random.Generator, calls: int) ->
 
 
 def warm_up(networks: list, rng: np.random.Generator) -> None:
-    """Let networks have the memory they keep: that of the largest call so far."""
-    call_in_many_shapes(networks, rng, 2_000)
+    """Let networks have the memory they keep, of the largest call so far; Python, its free lists."""
+    call_in_many_shapes(networks, rng, 10_000)
     for network in networks:
         largest = make_input(60, 12)
         network(largest, reproducible=True)
@@ -437,9 +437,12 @@ def test_ten_thousand_calls_of_changing_shapes_leave_nothing_behind():
     networks, rng = make_networks(), np.random.default_rng(0)
     with traced():
         warm_up(networks, rng)
-        before = allocated()
-        call_in_many_shapes(networks, rng, 10_000)
-        assert allocated() - before < 20_000
+        left = []
+        for _ in range(2):  # what calls leave they leave twice; what another thread does meanwhile, once
+            before = allocated()
+            call_in_many_shapes(networks, rng, 10_000)
+            left.append(allocated() - before)
+    assert min(left) < 12_000  # of the smallest object, left at each turn: 16,000
 
 
 @pytest.mark.skipif(not STATM.exists(), reason="this system does not say how much a process has")

@@ -91,6 +91,8 @@ static void check_widths(const layout *l)
     const int64_t hidden = l->config.hidden_size, outputs = l->config.output_size, lanes = l->lanes;
     CHECK(l->units >= hidden && l->units < hidden + 4 * lanes && l->units % lanes == 0, "%lld units",
           (long long)l->units);
+    CHECK(l->gate_row % 512 != 0 && l->gate_row - l->gate_width <= 16 && l->gate_row % lanes == 0, "rows of %lld gates",
+          (long long)l->gate_row);
     CHECK(l->gate_width == l->gates * l->units && l->gate_width % (4 * lanes) == 0, "%lld gates",
           (long long)l->gate_width);
     CHECK(l->head_width >= outputs && l->head_width % (4 * lanes) == 0, "%lld in the head", (long long)l->head_width);

@@ -418,7 +418,7 @@ def call_in_many_shapes(networks: list, rng: np.random.Generator, calls: int) ->
 
 
 def warm_up(networks: list, rng: np.random.Generator) -> None:
-    """Let networks have the memory they keep, of the largest call so far; Python, its free lists."""
+    """Let networks have the memory they keep, and Python its free lists: of the largest call."""
     call_in_many_shapes(networks, rng, 10_000)
     for network in networks:
         largest = make_input(60, 12)
@@ -438,7 +438,7 @@ def test_ten_thousand_calls_of_changing_shapes_leave_nothing_behind():
     with traced():
         warm_up(networks, rng)
         left = []
-        for _ in range(2):  # what calls leave they leave twice; what another thread does meanwhile, once
+        for _ in range(2):  # calls would leave something twice, another thread may once
             before = allocated()
             call_in_many_shapes(networks, rng, 10_000)
             left.append(allocated() - before)

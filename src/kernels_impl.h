@@ -468,7 +468,7 @@ ALWAYS_INLINE void rnn_relu_unit_backward(const step_backward_args *s, int64_t r
 
 static void prefetch_recorded(const step_backward_args *s, int64_t row, int64_t count, int64_t panel, int vectors)
 {
-    const int64_t gates = s->gates_row / s->units;
+    const int64_t gates = s->gates_row / s->units; /* a row may have a line more */
     for (int v = 0; v < vectors; v++) {
         const int64_t unit = panel_column(s->weights, panel, v);
         prefetch_units(s->gates + row * s->gates_row + unit, s->gates_row, count, gates, s->units);

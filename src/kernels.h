@@ -1,8 +1,8 @@
 /*
  * The hot loops, as a table of functions per instruction set. kernels_impl.h holds them, cpu.c chooses a table.
  *
- * Rows are sequences (or any rows of a matrix), columns are units. Buffers whose width is `units`, `gate_row` or
- * `head_width` of the layout are whole vectors wide; the caller's own rows may end inside a vector.
+ * Rows are sequences (or any rows of a matrix), columns are units. Buffers whose width is `units`, `gate_width`
+ * or `head_width` of the layout are whole vectors wide; the caller's own rows may end inside a vector.
  */
 #ifndef CYLSTM_KERNELS_H
 #define CYLSTM_KERNELS_H

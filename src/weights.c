@@ -113,7 +113,7 @@ static void pack_forward_body(worker *w, void *context)
     const layout *l = ((packing *)context)->layout;
     for (int64_t i = 0; i < l->config.num_layers * l->directions; i++) {
         pack_forward(w, isa, &from->layers[i].recurrent);
-        pack_forward(w, isa, &from->layers[i].input); /* last: a projection, which comes first, finds it in the cache */
+        pack_forward(w, isa, &from->layers[i].input); /* last: a network's only projection finds it in the cache */
         if (cylstm_is_first(w)) pack_bias(&from->layers[i], l);
     }
     if (l->config.output_size == 0) return;

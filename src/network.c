@@ -418,7 +418,7 @@ void cylstm_network_forward(forward_call *f)
 
 /* ---- backward ---- */
 
-/* dL/dscores by packed rows (or ranks), its padding zero; the head's gradients; what it hands down. */
+/* dL/dscores by packed rows (or ranks); the head's gradients; what it hands down. */
 static void backward_head(worker *w, const backward_call *b, float *dhidden)
 {
     const network *n = b->network;
@@ -427,10 +427,6 @@ static void backward_head(worker *w, const backward_call *b, float *dhidden)
     const int64_t outputs = l->config.output_size, count = head_rows(n, s->batch, s->rows);
     const float *features = is_pooled(n) ? b->tape->pooled
                                          : b->tape->hidden + (l->config.num_layers - 1) * s->rows * l->width;
-    const range mine = cylstm_share(w, count);
-    memset(b->dscores + mine.begin * l->head_width, 0,
-           (size_t)((mine.end - mine.begin) * l->head_width) * sizeof(float));
-    cylstm_barrier(w);
     if (is_pooled(n)) {
         cylstm_gather_by_rank(w, s, b->dy, outputs, b->dscores, l->head_width);
     } else {

@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -604,17 +605,26 @@ def book(folder, monkeypatch):
     return path
 
 
+def bits_of(out):
+    """What the demo's table says of each model, by its name."""
+    rows = re.findall(r"^  ((?:n-grams|LSTM).*?) +([\d.]+)(?:  █+)?$", out, re.MULTILINE)
+    return {name: float(bits) for name, bits in rows}
+
+
 def test_demo(cli, book):
     words = ["demo", "--text", book, "--epochs", "3", "--length", "40", "-o", "d.safetensors"]
     status, out, _ = cli(*words)
     assert status == 0
     for line in ("4,800 characters, the last 480", "order 3 (2 characters of context)", "LSTM"):
         assert line in out
-    bits = [
-        float(line.split()[-1]) for line in out.splitlines() if line.startswith(("  LSTM", "  n-"))
+    bits = bits_of(out)
+    names = [name.split(" (")[0] for name in bits]
+    assert names == [
+        *(f"n-grams, order {order}" for order in range(1, 6)),
+        *(f"LSTM after epoch {epoch}" for epoch in (1, 2, 3)),
+        "LSTM, as it is saved",
     ]
-    assert len(bits) == 3
-    assert all(0 < cost < 8 for cost in bits)
+    assert all(0 < cost < 8 for cost in bits.values())
     written = out.rpartition("temperature 0.7\n\n")[2]
     assert written.startswith("The ")
     assert all(character.isprintable() or character in "\n\t" for character in written)
@@ -630,13 +640,22 @@ def test_demo_bits_are_per_character_of_the_held_out_part(cli, book):
     scores -= scores.max(axis=1, keepdims=True)
     logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     bits = -logs[np.arange(len(logs)), held_out[1:]].sum() / np.log(2) / 480
-    expected = {"LSTM": bits}
-    for order in (3, 4):
+    expected = {"LSTM, as it is saved": bits}
+    for order in range(1, 6):
         costs = ngram_bits(text[:-480].encode(), text[-480:].encode(), order)
-        expected[f"n-grams, order {order}"] = costs[1:].sum() / 480
+        context = f"{order - 1} character" + "s" * (order != 2)
+        expected[f"n-grams, order {order} ({context} of context)"] = costs[1:].sum() / 480
+    said = bits_of(out)
     for name, value in expected.items():
-        line = next(line for line in out.splitlines() if line.startswith(f"  {name}"))
-        assert float(line.split()[-1]) == pytest.approx(value, abs=2e-3)
+        assert said[name] == pytest.approx(value, abs=2e-3)
+
+
+@pytest.mark.slow
+def test_demo_beats_its_ngrams(cli):
+    bits = bits_of(cli("demo", "--length", "0")[1])
+    print(f"\n{bits}")
+    model = bits.pop("LSTM, as it is saved")
+    assert model < min(cost for name, cost in bits.items() if name.startswith("n-grams"))
 
 
 def test_default_text_is_pythons_manual():

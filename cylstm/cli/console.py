@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-LABEL_WIDTH = 12
+LABEL_WIDTH, BAR_WIDTH = 12, 30
 
 
 def say(label: str, text: str) -> None:
@@ -20,7 +20,19 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for first, *others in lines:
         cells = [cell.rjust(width + 2) for cell, width in zip(others, widths[1:], strict=True)]
-        print("  " + first.ljust(widths[0]) + "".join(cells))
+        print(("  " + first.ljust(widths[0]) + "".join(cells)).rstrip())
+
+
+def print_bars(header: Sequence[str], values: Mapping[str, float]) -> None:
+    """Print named values, each with a bar of its length."""
+    longest = max(values.values())
+    print_table(
+        (*header, ""),
+        [
+            (name, f"{value:.3f}", ("█" * round(BAR_WIDTH * value / longest)).ljust(BAR_WIDTH))
+            for name, value in values.items()
+        ],
+    )
 
 
 def number(value: float) -> str:

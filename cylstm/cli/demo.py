@@ -19,20 +19,22 @@ from cylstm.network import Stream
 from cylstm.ngram import ngram_bits
 
 from . import arguments
-from .console import check_output, count, print_table, say, size
+from .console import check_output, count, print_bars, say, size
 from .describe import describe_network
 
 BYTE_VALUES = 256
 EMBEDDING_SIZE, HIDDEN_SIZE = 64, 256
-STREAMS, STREAM_STEPS = 32, 100  # texts side by side; steps of truncated back-propagation
-LEARNING_RATE = 2e-3
+STREAMS, STREAM_STEPS = 8, 50  # texts side by side; steps of truncated back-propagation
+LEARNING_RATE, WEIGHT_DECAY = 4e-3, 0.05
+WARMUP_STEPS = 100
+NGRAM_ORDERS = range(1, 6)
 LEAST_CHARACTERS = 1000
 
 EPILOG = """\
 The model is an LSTM of 256 units that reads the text as UTF-8 bytes. The last
 tenth of the text is held out; what its characters cost, in bits, is printed
-beside what they cost under n-gram models (Kneser-Ney) of order 3, which see two
-characters of context, and of order 4, which see three.
+after each epoch, beside what they cost under n-gram models (Kneser-Ney) of the
+orders 1 to 5: one of order n sees the n - 1 characters before.
 
 examples
   cylstm demo
@@ -54,7 +56,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--epochs",
         type=arguments.positive_int,
-        default=4,
+        default=5,
         metavar="N",
         help="passes over the text (default %(default)s)",
     )
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     history = _train(args, model, training, held_out)
     if not len(history):
         raise KeyboardInterrupt
-    _compare(model, training, held_out, len(text) - cut)
+    _compare(model, history, training, held_out, len(text) - cut)
     model.extras["text"] = name
     model.save(args.output)
     say("saved", f"{args.output} ({size(os.path.getsize(args.output))})")
@@ -159,6 +161,7 @@ def as_tokens(data: bytes) -> NDArray[np.int32]:
 def _train(
     args: argparse.Namespace, model: cylstm.SequenceModel, training: bytes, held_out: bytes
 ) -> cylstm.History:
+    steps = args.epochs * len(training) // (STREAMS * STREAM_STEPS)
     begin = time.perf_counter()
     history = model.fit(
         as_tokens(training),
@@ -166,8 +169,9 @@ def _train(
         epochs=args.epochs,
         batch_size=STREAMS,
         bptt_steps=STREAM_STEPS,
-        optimizer="adam",
-        learning_rate=LEARNING_RATE,
+        optimizer=cylstm.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY),
+        schedule="cosine",
+        warmup=min(WARMUP_STEPS, steps // 10),
         clip_norm=1.0,
         seed=args.seed,
     )
@@ -178,21 +182,30 @@ def _train(
 
 
 def _compare(
-    model: cylstm.SequenceModel, training: bytes, held_out: bytes, characters: int
+    model: cylstm.SequenceModel,
+    history: cylstm.History,
+    training: bytes,
+    held_out: bytes,
+    characters: int,
 ) -> None:
-    """Print what a held-out character costs, in bits, under the model and under n-grams.
+    """Draw what a held-out character costs, in bits: the n-grams, the learning curve, the model.
 
     The first byte, for which the model has no context, is left out for all.
     """
     bits = {
-        "LSTM": model.evaluate(as_tokens(held_out))["bits_per_token"] * (len(held_out) - 1),
-        "n-grams, order 3 (2 characters of context)": ngram_bits(training, held_out, 3)[1:].sum(),
-        "n-grams, order 4 (3 characters of context)": ngram_bits(training, held_out, 4)[1:].sum(),
+        f"n-grams, order {order} ({count(order - 1, 'character')} of context)": ngram_bits(
+            training, held_out, order
+        )[1:].sum()
+        for order in NGRAM_ORDERS
     }
+    predicted = len(held_out) - 1
+    for epoch, per_byte in enumerate(history.validation_score, 1):
+        bits[f"LSTM after epoch {epoch}"] = per_byte * predicted
+    bits["LSTM, as it is saved"] = model.evaluate(as_tokens(held_out))["bits_per_token"] * predicted
     print()
-    print_table(
+    print_bars(
         ("held-out part", "bits per character"),
-        [(name, f"{total / characters:.3f}") for name, total in bits.items()],
+        {name: float(total / characters) for name, total in bits.items()},
     )
     print()
 

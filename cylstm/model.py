@@ -23,6 +23,7 @@ from .arrays import (
     as_dropout,
     as_finite,
     as_flag,
+    as_labels,
     as_num_threads,
     as_path,
     as_seed,
@@ -323,7 +324,7 @@ class SequenceModel(Network):
             mean, std = self._output_scale or (np.float32(0), np.float32(1))
             return scores * std + mean
         labels = self._class_scores(scores).argmax(axis=-1)
-        return labels if self._classes is None else np.asarray(self._classes)[labels]
+        return labels if self._classes is None else as_labels(self._classes, "classes")[labels]
 
     def predict_proba(
         self,

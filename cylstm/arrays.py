@@ -115,7 +115,8 @@ def as_labels(value: Any, name: str) -> NDArray[Any]:
     if not isinstance(value, list | tuple) or array.dtype.kind not in "fUS":
         return array
     objects = np.array(value, object)
-    if objects.shape != array.shape or not (array.astype(object) != objects).any():
+    kept = objects.shape == array.shape and np.all(array.astype(object) == objects)
+    if kept or (array.dtype.kind == "f" and not np.isfinite(array).all()):  # NaN equals nothing
         return array
     try:
         return np.array(value, np.uint64) if _are_integers(objects) else objects

@@ -282,7 +282,7 @@ class SequenceModel(Network):
             raise ValueError("x: expected at least one sequence, got an empty list")
         results: list[Any] = [None] * len(sequences)
         lengths = np.array([len(sequence) for sequence in sequences])
-        for indices in data.batches(lengths, _batch_size(lengths)):
+        for indices in data.batches_within(lengths, BATCH_SEQUENCES, BATCH_STEPS):
             padded, sizes = data.pad([sequences[n] for n in indices])
             scores, _ = self._network.forward(
                 padded,
@@ -394,7 +394,7 @@ class SequenceModel(Network):
             self._network,
             dataset,
             Loss.of(self._config, std),
-            batch_size=_batch_size(dataset.lengths),
+            data.batches_within(dataset.lengths, BATCH_SEQUENCES, BATCH_STEPS),
             num_threads=as_num_threads(num_threads),
         )
         return {"loss": loss, SCORE_NAMES[self.task]: score}
@@ -565,10 +565,6 @@ def _as_scale(mean: Any, std: Any, width: int) -> Scale | None:
     for part in scale:
         part.flags.writeable = False
     return scale
-
-
-def _batch_size(lengths: NDArray[np.integer]) -> int:
-    return max(1, min(BATCH_SEQUENCES, BATCH_STEPS // int(lengths.max())))
 
 
 def _each(function: Callable[[Float32], Any], scores: Scores) -> Any:

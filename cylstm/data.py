@@ -211,7 +211,8 @@ def scaling(sequences: Sequence[Array]) -> tuple[Floats, Floats]:
     # The second pass is about the mean: the one-pass formula cancels where the mean is large.
     variance = sum(np.square(block - mean).sum(axis=0) for block in _blocks(sequences)) / steps
     std = np.sqrt(variance)
-    constant = std <= np.finfo(np.float32).eps * np.abs(mean)
+    float32 = np.finfo(np.float32)
+    constant = std <= np.maximum(float32.eps * np.abs(mean), float32.tiny)
     return mean.astype(np.float32), np.where(constant, 1.0, std).astype(np.float32)
 
 

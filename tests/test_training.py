@@ -131,6 +131,14 @@ def test_labels_of_several_types_are_a_mixture():
             classifier().fit(x, [labels[code] for code in codes], epochs=1)
 
 
+@pytest.mark.parametrize("spread", [0.0, 1e-300, 1e-50, 1e-40])
+def test_targets_that_hardly_vary_are_constant(spread):
+    x, _ = running_sums(5, 3)
+    model = regressor()
+    model.fit(x, spread * x, epochs=1)
+    assert model.output_scale[1].tolist() == [1.0]
+
+
 def test_a_regression_learns_in_the_targets_units():
     x, y = running_sums(12, 40)
     model = regressor(hidden_size=8)

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import _core, data
 from .arrays import Float32, as_finite, as_number, as_size
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, describe, digest
 from .dataset import Batch, Classes, Dataset, Indices
 from .history import History
 from .losses import SCORE_NAMES, Loss, Mean
@@ -144,12 +144,24 @@ class Trainer:
         """What has to be the same when the run goes on, in words."""
         names = ("batch_size", "clip_norm", "schedule", "warmup", "bptt_steps", "seed")
         config = {key: value for key, value in self.model.config.items() if key != "seed"}
+        clip_norm = self.plan.clip_norm
+        given = {name: getattr(self.plan, name) for name in names}
+        given["clip_norm"] = None if clip_norm is None else float(clip_norm)
+        given |= {"model": config, "optimizer": self.optimizer}
+        return {name: describe(value) for name, value in given.items()} | self._describe_data()
+
+    def _describe_data(self) -> dict[str, str]:
+        """The size of x and y and, where a checkpoint is written, digests of them, which take time."""
+        parts = [part for part in (self.training, self.validation) if part is not None]
         held_out = 0 if self.validation is None else len(self.validation.inputs)
-        return {name: repr(getattr(self.plan, name)) for name in names} | {
-            "model": repr(config),
-            "optimizer": repr(self.optimizer),
-            "x": f"{len(self.lengths)} + {held_out} sequences of {self.lengths.sum()} steps",
-        }
+        size = f"{len(self.lengths)} + {held_out} sequences of {self.lengths.sum()} steps"
+        found = {"x": size, "y": size}
+        if self.plan.checkpoint is not None:
+            found["x"] += f", digest {digest(x for part in parts for x in part.inputs)}"
+            found["y"] += (
+                f", digest {digest(np.asarray(y) for part in parts for y in part.targets)}"
+            )
+        return found
 
     @property
     def items(self) -> int:

@@ -151,7 +151,7 @@ class Trainer:
         return {name: describe(value) for name, value in given.items()} | self._describe_data()
 
     def _describe_data(self) -> dict[str, str]:
-        """The size of x and y and, where a checkpoint is written, digests of them, which take time."""
+        """The size of x and y; where a checkpoint is written, their digests, which take time."""
         parts = [part for part in (self.training, self.validation) if part is not None]
         held_out = 0 if self.validation is None else len(self.validation.inputs)
         size = f"{len(self.lengths)} + {held_out} sequences of {self.lengths.sum()} steps"

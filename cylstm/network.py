@@ -317,8 +317,7 @@ class Network:
 
     def state_dict(self) -> dict[str, Float32]:
         """Copies of the parameters by name, in PyTorch's order."""
-        with self._network.reading():
-            return {name: array.copy() for name, array in self.parameters.items()}
+        return self._without_prefix(self._views(self._network.copy_vector()))
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Set all parameters.
@@ -367,10 +366,9 @@ class Network:
         >>> lstm.parameters["bias_ih_l0"][4:8].tolist()
         [1.0, 1.0, 1.0, 1.0]
         """
-        draft = self._network.vector.copy()
+        draft = self._network.copy_vector()
         yield MappingProxyType(self._without_prefix(self._views(draft)))
-        with self._network.editing() as vector:
-            vector[...] = draft
+        self._network.assign_vector(draft)
 
     def _assign(self, arrays: Mapping[str, Float32]) -> None:
         with self.editing() as parameters:
@@ -415,8 +413,7 @@ class Network:
         return self._from_bytes, (self._to_bytes(),)
 
     def _to_bytes(self) -> bytes:
-        with self._network.reading():
-            return formats.encode(self._contents())
+        return formats.encode(self._contents())
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> Self:

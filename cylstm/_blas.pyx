@@ -154,7 +154,7 @@ cdef class _Hold:
 
 
 cdef class _Holder:
-    """The hold on libraries that have one number of threads for the process, and each thread's own on those that have one
+    """The hold on libraries that have one number of threads for the process, and each thread's own on those that have
     for each thread, as a BLAS on OpenMP has."""
 
     cdef _Hold shared

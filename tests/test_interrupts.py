@@ -215,7 +215,7 @@ def test_an_interrupt_of_a_run_that_diverges_leaves_sound_weights():
         sys.settrace(interrupt_line(line))
         try:
             history = model.fit(
-                x, range(6), optimizer=cylstm.SGD(1e38), batch_size=2, seed=0, progress=False
+                x, range(6), optimizer=cylstm.SGD(1e39), batch_size=2, seed=0, progress=False
             )
         except DivergenceError as error:
             history = error.history

@@ -154,8 +154,8 @@ cdef class _Hold:
 
 
 cdef class _Holder:
-    """The hold on libraries that have one number of threads for the process, and each thread's own on those that have
-    for each thread, as a BLAS on OpenMP has."""
+    """The hold on libraries that have one number of threads for the process, and each thread's own hold on those that
+    have one for each thread, as a BLAS on OpenMP has."""
 
     cdef _Hold shared
     cdef list of_threads

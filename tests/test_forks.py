@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +91,71 @@ loader = torch.utils.data.DataLoader(Data(), **options)
 print(len(list(loader)))
 """)
     assert printed.strip() == "4"
+
+
+# Uses OpenMP, forks, and loads the library in the child, which computes on two threads.
+C_PROGRAM = r"""
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "cylstm.h"
+
+#define FIND(name) __typeof__(name) *find_##name = (__typeof__(name) *)dlsym(library, #name)
+
+static int compute(const char *file, const char *path)
+{
+    enum { STEPS = 100, BATCH = 32, WIDTH = 64, HIDDEN = 256 };
+    void *library = dlopen(file, RTLD_NOW);
+    if (library == NULL) return 1;
+    FIND(cylstm_load);
+    FIND(cylstm_state_new);
+    FIND(cylstm_call_run);
+    cylstm_model *model;
+    cylstm_state *state;
+    const cylstm_state_options options = {
+        .struct_size = sizeof options, .batch = BATCH, .max_steps = STEPS, .max_threads = 2};
+    if (find_cylstm_load(path, NULL, &model, NULL, 0) != CYLSTM_OK) return 2;
+    if (find_cylstm_state_new(model, &options, &state) != CYLSTM_OK) return 3;
+    float *x = calloc(STEPS * BATCH * WIDTH, sizeof *x);
+    float *y = calloc(STEPS * BATCH * HIDDEN, sizeof *y);
+    const cylstm_call call = {
+        .struct_size = sizeof call, .steps = STEPS, .x = x, .y = y, .threads = 2};
+    return find_cylstm_call_run(state, &call) == CYLSTM_OK ? 7 : 4;
+}
+
+int main(int count, char **arguments)
+{
+    int status, sum = 0;
+#pragma omp parallel for num_threads(2) reduction(+ : sum)
+    for (int i = 0; i < 1000; i++) sum += i;
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        _exit(count == 3 && sum > 0 ? compute(arguments[1], arguments[2]) : 5);
+    }
+    waitpid(child, &status, 0);
+    printf("%s", WIFSIGNALED(status) ? "hangs" : WEXITSTATUS(status) == 7 ? "done" : "failed");
+    return 0;
+}
+"""
+
+
+def test_the_c_library_loaded_in_a_child_of_a_parent_that_used_openmp(tmp_path):
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not installed")
+    source, program = tmp_path / "program.c", str(tmp_path / "program")
+    source.write_text(C_PROGRAM)
+    include = Path(cylstm.get_include())
+    flags = ["-std=gnu11", "-fopenmp", f"-I{include}"]
+    subprocess.run(["gcc", *flags, str(source), "-ldl", "-o", program], check=True)
+    cylstm.LSTM(64, 256, seed=0).save(tmp_path / "model.safetensors")
+    library = next((include.parent / "lib").glob("libcylstm.so.*"))
+    command = [program, str(library), str(tmp_path / "model.safetensors")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "done"
 
 
 # --- beside threads that change weights ----------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
@@ -330,13 +330,18 @@ cdef class Memory:
     def __dealloc__(self):
         PyMem_RawFree(self.block)
 
-    cdef char *reserve(self, int64_t size) except NULL:
+    cdef char *reserve(self, int64_t size, bint zeros=False) except NULL:
+        """At least so many bytes; new ones are 0 if asked for: the system's own zeros, which take no memory before
+        they are written.
+        """
+        cdef size_t bytes
         if size > self.size or self.block == NULL:
             PyMem_RawFree(self.block)
             self.size = 0
             self.block = NULL
             if size <= INT64_MAX // 4:
-                self.block = PyMem_RawMalloc(<size_t> _capi.cylstm_memory_to_allocate(size))
+                bytes = <size_t> _capi.cylstm_memory_to_allocate(size)
+                self.block = PyMem_RawCalloc(1, bytes) if zeros else PyMem_RawMalloc(bytes)
             if self.block == NULL:
                 raise MemoryError(f"this call needs {size:,} bytes of memory, which cannot be had")
             self.begin = _capi.cylstm_memory_begin(self.block, size)
@@ -371,6 +376,15 @@ cdef class Pool:
         with self.mutex:
             memory, self.tape = self.tape, None
         return Memory() if memory is None else memory
+
+    cdef int release(self) except -1:
+        """Keep nothing; what is in use comes back when it is given back."""
+        cdef list calls = []
+        cdef Memory tape
+        with self.mutex:
+            calls, self.calls = self.calls, calls
+            tape, self.tape = self.tape, None
+        return 0
 
     cdef int give_tape(self, Memory memory) except -1:
         with self.mutex:
@@ -579,11 +593,10 @@ cdef class Network:
     cdef int _allocate(self) except -1:
         cdef int64_t count = self.net.layout.parameter_count
         cdef Memory parameters = Memory(), gradients = Memory()
-        self._vector = _array(parameters, <float *> parameters.reserve(count * sizeof(float)), 1, count, count, True)
-        self.grad_vector = _array(gradients, <float *> gradients.reserve(count * sizeof(float)), 1, count, count, True)
+        cdef int64_t size = count * sizeof(float)
+        self._vector = _array(parameters, <float *> parameters.reserve(size, zeros=True), 1, count, count, True)
+        self.grad_vector = _array(gradients, <float *> gradients.reserve(size, zeros=True), 1, count, count, True)
         self.vector = _array(parameters, FLOATS(self._vector), 1, count, count, False)
-        self._vector.fill(0.0)
-        self.grad_vector.fill(0.0)
         tensors = []
         cdef int64_t i
         cdef _capi.tensor t
@@ -635,6 +648,30 @@ cdef class Network:
         cdef float *gradients = FLOATS(self.grad_vector)
         with nogil:
             _capi.cylstm_clear(gradients, self.net.layout.parameter_count, self._training_threads)
+
+    def release_memory(self):
+        """Free the memory of calls and tapes that are gone."""
+        self.pool.release()
+
+    def assign(self, arrays):
+        """Set the parameters of these names, all in one new version of the weights; float32, of their shapes.
+
+        Once they are checked nothing can fail, and no Python runs in between: there is no old version to keep.
+        """
+        cdef list pairs = []
+        cdef dict places = self._named(self._vector)
+        for name, array in arrays.items():
+            if array.dtype != np.float32 or array.shape != places[name].shape:
+                raise ValueError(f"{name}: float32 of shape {places[name].shape} expected")
+            overlaps = np.may_share_memory(array, self._vector)  # may be overwritten before it is read
+            pairs.append((places[name], array.copy() if overlaps else array))
+        _start_writing(&self.guard)
+        try:
+            for place, array in pairs:
+                cnp.PyArray_CopyInto(place, array)
+            self._version += 1
+        finally:
+            _stop_writing(&self.guard)
 
     def assign_vector(self, cnp.ndarray vector):
         """Take all parameters from a float32 vector (P,): a new version of the weights."""

@@ -105,6 +105,29 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
         raise TypeError(f"{name}: expected an array of numbers ({error})") from None
 
 
+def as_labels(value: Any, name: str) -> NDArray[Any]:
+    """An array whose items are the labels as they are.
+
+    NumPy makes floats of integers on both sides of 2^63, and texts of numbers beside texts: where
+    it would, the labels are kept as objects, or as uint64 if that holds them.
+    """
+    array = as_array(value, name)
+    if not isinstance(value, list | tuple) or array.dtype.kind not in "fUS":
+        return array
+    objects = np.array(value, object)
+    kept = objects.shape == array.shape and np.all(array.astype(object) == objects)
+    if kept or (array.dtype.kind == "f" and not np.isfinite(array).all()):  # NaN equals nothing
+        return array
+    try:
+        return np.array(value, np.uint64) if _are_integers(objects) else objects
+    except OverflowError:
+        return objects
+
+
+def _are_integers(objects: NDArray[Any]) -> bool:
+    return all(isinstance(item, int | np.integer) for item in objects.flat)
+
+
 def as_float32(value: Any, name: str) -> Float32:
     """Real numbers as float32: other float types are rounded, integers and bools converted.
 

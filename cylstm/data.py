@@ -85,6 +85,38 @@ def batches(
     return parts if rng is None else [parts[index] for index in rng.permutation(count)]
 
 
+def batches_within(lengths: Indices, most_sequences: int, most_steps: int) -> list[Indices]:
+    """Cut sequences into batches of similar length that are at most so large, padding included.
+
+    A sequence longer than `most_steps` is a batch of its own; it does not make those of the shorter
+    ones smaller.
+
+    Parameters
+    ----------
+    lengths : int array (N,)
+    most_sequences, most_steps : int
+
+    Returns
+    -------
+    list of int64 arrays
+        Indices into `lengths`, shortest sequences first.
+
+    Examples
+    --------
+    >>> [batch.tolist() for batch in batches_within(np.array([9, 2, 8, 1]), 3, 10)]
+    [[3, 1], [2], [0]]
+    """
+    order = np.argsort(lengths, kind="stable")
+    ascending, parts, begin = np.asarray(lengths)[order], [], 0
+    while begin < len(order):
+        candidates = ascending[begin : begin + most_sequences]
+        padded = candidates * np.arange(1, len(candidates) + 1)
+        count = max(1, int(np.searchsorted(padded, most_steps, side="right")))
+        parts.append(order[begin : begin + count])
+        begin += count
+    return parts
+
+
 def split(
     count: int, fraction: float, rng: np.random.Generator | None = None
 ) -> tuple[Indices, Indices]:
@@ -179,7 +211,8 @@ def scaling(sequences: Sequence[Array]) -> tuple[Floats, Floats]:
     # The second pass is about the mean: the one-pass formula cancels where the mean is large.
     variance = sum(np.square(block - mean).sum(axis=0) for block in _blocks(sequences)) / steps
     std = np.sqrt(variance)
-    constant = std <= np.finfo(np.float32).eps * np.abs(mean)
+    float32 = np.finfo(np.float32)
+    constant = std <= np.maximum(float32.eps * np.abs(mean), float32.tiny)
     return mean.astype(np.float32), np.where(constant, 1.0, std).astype(np.float32)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import data
-from .arrays import Float32, Layout, Shape, as_array, as_float32, as_lengths, as_tokens
+from .arrays import Float32, Layout, Shape, as_array, as_float32, as_labels, as_lengths, as_tokens
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -268,7 +268,7 @@ def _read_rows(config: Config, y: Any, count: int, name: str) -> Array:
     """Targets as rows: labels (count,), (count, 1) where binary, or float32 numbers (count, O)."""
     outputs = config["output_size"]
     labels = config["task"] == "classification"
-    array = as_array(y, name) if labels else as_float32(y, name)
+    array = as_labels(y, name) if labels else as_float32(y, name)
     shape = (count,) if labels and outputs > 1 else (count, outputs)
     if outputs == 1 and array.shape == (count,):
         array = array[:, np.newaxis]
@@ -284,7 +284,7 @@ def _encode(
 ) -> tuple[list[Array], Classes]:
     """Labels as numbers of classes: int64, or float32 0 and 1 where binary."""
     try:
-        found, codes = np.unique(np.concatenate(rows), return_inverse=True)
+        found, codes = np.unique(_join(rows), return_inverse=True)
     except TypeError:
         raise TypeError(f"{name}: expected labels that can be sorted, got a mixture") from None
     outputs = config["output_size"]
@@ -299,11 +299,21 @@ def _encode(
     return np.split(encoded.reshape(-1, *rows[0].shape[1:]), edges), known
 
 
+def _join(rows: list[Array]) -> Array:
+    """All labels, in an array that holds each as it is."""
+    kinds = {row.dtype.kind for row in rows}
+    return np.concatenate(rows, dtype=object if len(kinds) > 1 else None)
+
+
 def _find_classes(found: Array, count: int, name: str) -> Classes:
-    """0 .. count - 1 where all labels are of these; otherwise the `count` labels in order."""
+    """0 .. count - 1 where all labels are of these; otherwise the `count` labels in order.
+
+    The numbers are of the labels' type, which `predict` gives back.
+    """
     labels: list[Any] = found.tolist()
     if set(labels) <= set(range(count)):
-        return range(count)
+        kind = type(labels[0])
+        return range(count) if kind is int else [kind(number) for number in range(count)]
     if len(labels) != count:
         raise ValueError(
             f"{name}: expected labels 0..{count - 1} or {count} different ones, "

@@ -7,6 +7,7 @@ fact`` or ``%if not fact``, ``%else`` and ``%end`` are for those of which the fa
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -237,7 +238,7 @@ class _Export:
     """What the templates are filled with, of one model."""
 
     def __init__(self, name: str, header: str, network: Network, max_steps: Any) -> None:
-        contents = formats.decode(network._to_bytes())
+        contents = formats.decode(io.BytesIO(network._to_bytes()))
         self._name, self._header = name, header
         self._network, self._tensors = contents.network, contents.tensors
         self._classes = contents.python.get("classes")

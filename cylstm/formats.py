@@ -31,17 +31,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import safetensors
 import safetensors.numpy
+from numpy.typing import NDArray
 
-from .arrays import Float32, as_choice, as_float32, as_path, as_size, count_weights
+from .arrays import Float32, Shape, as_choice, as_float32, as_path, as_size, count_weights
 
 FORMAT_VERSION = 1
 _LEAST = {  # the integers of the metadata and the least each can be
@@ -60,7 +60,18 @@ _WORDS = {
     "task": ("none", "classification", "regression", "language"),
 }
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}  # safetensors' names and NumPy's
+_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number
 _HEADER_SIZE = 8  # bytes: the length of a safetensors file's header
+_LARGEST_HEADER = 100_000_000  # bytes, as of other readers
+
+
+class Entry(NamedTuple):
+    """What a safetensors file says of a tensor; its bytes are those from `begin` to `end`."""
+
+    dtype: str
+    shape: Shape
+    begin: int
+    end: int
 
 
 class Contents(NamedTuple):
@@ -84,24 +95,27 @@ class TensorFile(Mapping[str, Float32]):
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
-        data = Path(as_path(path)).read_bytes()
+        self._file = open(as_path(path), "rb")  # noqa: SIM115 -- as long as tensors may be asked for
         try:
-            self._entries = dict(safetensors.deserialize(data))
-        except safetensors.SafetensorError as error:
-            raise ValueError(
-                f"{as_path(path)}: expected a whole safetensors file ({error})"
-            ) from None
+            self._entries, _ = _read_header(self._file)
+        except ValueError as error:
+            raise ValueError(f"{as_path(path)}: {error}") from None
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
 
     def __getitem__(self, name: str) -> Float32:
         entry = self._entries[name]
-        kind, data = entry["dtype"], entry["data"]
+        kind = entry.dtype
         if kind == "BF16":  # the upper half of a float32
-            numbers = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-        elif kind in _FLOATS:
-            numbers = as_float32(np.frombuffer(data, _FLOATS[kind]), name)
-        else:
-            raise TypeError(f"{name}: expected {', '.join(_FLOATS)} or BF16, got {kind}")
-        return numbers.reshape(entry["shape"])
+            halves = _read_numbers(self._file, name, entry, "<u2")
+            numbers = halves.astype(np.uint32)
+            numbers <<= 16
+            return numbers.view(np.float32)
+        if kind in _FLOATS:
+            return as_float32(_read_numbers(self._file, name, entry, _FLOATS[kind]), name)
+        raise TypeError(f"{name}: expected {', '.join(_FLOATS)} or BF16, got {kind}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -124,18 +138,78 @@ def encode(contents: Contents) -> bytes:
     return safetensors.numpy.save(contents.tensors, metadata)
 
 
-def decode(data: bytes) -> Contents:
-    """The way back from `encode`; TypeError or ValueError for what it did not make."""
-    try:
-        entries = safetensors.deserialize(data)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"expected a whole safetensors file ({error})") from None
-    network, python = _read_metadata(data)
-    tensors = {name: _read_tensor(name, entry) for name, entry in entries}
-    needed, there = (count_weights(network), sum(tensor.size for tensor in tensors.values()))
+def decode(file: BinaryIO) -> Contents:
+    """The way back from `encode`; TypeError or ValueError for what it did not make.
+
+    Tensors are read one by one into arrays of their own, after all that the header says is checked.
+    The file is not mapped: one that another process cuts short meanwhile is a ValueError then, and
+    not a signal that ends this process.
+    """
+    entries, metadata = _read_header(file)
+    network, python = _read_metadata(metadata)
+    if wrong := next((name for name, entry in entries.items() if entry.dtype != "F32"), None):
+        raise ValueError(f"{wrong}: expected float32, got {entries[wrong].dtype}")
+    needed, there = count_weights(network), sum(map(_count, entries.values()))
     if needed > there:
         raise ValueError(f"metadata: sizes that need {needed} weights, the file holds {there}")
+    tensors = {
+        name: _read_numbers(file, name, entry, "<f4").astype(np.float32, copy=False)
+        for name, entry in entries.items()
+    }
     return Contents(network, python, tensors)
+
+
+def _count(entry: Entry) -> int:
+    return math.prod(entry.shape)
+
+
+def _read_header(file: BinaryIO) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Where the tensors of a safetensors file lie, and its metadata; ValueError unless whole."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    length = int.from_bytes(file.read(_HEADER_SIZE), "little")
+    begin = _HEADER_SIZE + length
+    if size < _HEADER_SIZE or length > _LARGEST_HEADER or begin > size:
+        raise ValueError(f"expected a whole safetensors file, got {size} bytes")
+    try:
+        header = json.loads(file.read(length).decode())
+        metadata = header.pop("__metadata__", None) or {}
+        entries = {name: _read_entry(begin, **fields) for name, fields in header.items()}
+        if not all(isinstance(word, str) for word in metadata.values()):
+            raise TypeError("metadata that are not words")
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected a whole safetensors file ({error})") from None
+    end = begin
+    for entry in sorted(entries.values(), key=lambda entry: (entry.begin, entry.end)):
+        if entry.begin != end:
+            raise ValueError("expected a whole safetensors file (tensors overlap, or leave gaps)")
+        end = entry.end
+    if end != size:
+        raise ValueError(
+            f"expected a whole safetensors file ({end - begin} bytes, got {size - begin})"
+        )
+    return entries, metadata
+
+
+def _read_entry(start: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Entry:
+    """Of what the header says, the tensors beginning at byte `start` of the file."""
+    begin, end = data_offsets
+    if not isinstance(dtype, str) or not all(
+        type(number) is int and number >= 0 for number in (*shape, begin, end)
+    ):
+        raise ValueError("expected whole numbers from 0 on")
+    width = _WIDTHS.get(dtype)
+    if end < begin or (width is not None and math.prod(shape) * width != end - begin):
+        raise ValueError(f"{end - begin} bytes for a tensor of shape {tuple(shape)} of {dtype}")
+    return Entry(dtype, tuple(shape), start + begin, start + end)
+
+
+def _read_numbers(file: BinaryIO, name: str, entry: Entry, dtype: str) -> NDArray[Any]:
+    numbers = np.empty(_count(entry), dtype)
+    file.seek(entry.begin)
+    if file.readinto(numbers.view(np.uint8)) != numbers.nbytes:  # type: ignore[attr-defined]
+        raise ValueError(f"{name}: expected {numbers.nbytes} bytes, the file has been cut short")
+    return numbers.reshape(entry.shape)
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
@@ -186,10 +260,8 @@ def check_keys(mapping: Mapping[str, Any], expected: set[str], name: str) -> Non
         raise ValueError(f"{name}: missing or unknown keys: {wrong}")
 
 
-def _read_metadata(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`network` and `python` of a file whose structure safetensors has checked."""
-    length = int.from_bytes(data[:_HEADER_SIZE], "little")
-    metadata = json.loads(data[_HEADER_SIZE : _HEADER_SIZE + length]).get("__metadata__") or {}
+def _read_metadata(metadata: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`network` and `python` of a file's metadata."""
     if metadata.get("format") != "cylstm":
         raise ValueError("metadata: expected a cylstm model, whose format is 'cylstm'")
     as_choice(metadata.get("format_version"), "metadata format_version", (str(FORMAT_VERSION),))
@@ -227,10 +299,3 @@ def _read_json(text: str) -> dict[str, Any]:
     if not isinstance(python, dict):
         raise TypeError(f"metadata python: expected a JSON object, got {type(python).__name__}")
     return python
-
-
-def _read_tensor(name: str, entry: Mapping[str, Any]) -> Float32:
-    if entry["dtype"] != "F32":
-        raise ValueError(f"{name}: expected float32, got {entry['dtype']}")
-    numbers = np.frombuffer(entry["data"], dtype="<f4").astype(np.float32, copy=False)
-    return numbers.reshape(entry["shape"])

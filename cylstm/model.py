@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -19,10 +18,12 @@ from . import data, formats, training
 from .arrays import (
     MAX_LAYERS,
     Float32,
+    Shape,
     as_choice,
     as_dropout,
     as_finite,
     as_flag,
+    as_labels,
     as_num_threads,
     as_path,
     as_seed,
@@ -31,7 +32,7 @@ from .arrays import (
 from .dataset import read_dataset
 from .losses import SCORE_NAMES, Loss
 from .network import Network, State, argument
-from .recurrent import LSTM, RNN, fill_uniform
+from .recurrent import LSTM, RNN, draw, draw_uniform
 from .trainer import evaluate
 
 TASKS = ("classification", "regression", "language")
@@ -143,19 +144,12 @@ class SequenceModel(Network):
         self._input_scale: Scale | None = None
         self._output_scale: Scale | None = None
         self._extras: dict[str, Any] = {}
-        self._initialise()
 
-    def _initialise(self) -> None:
-        rng = np.random.default_rng(self._config["seed"])
-        hidden_size = self._signature.hidden_size
-        with self.editing() as parameters:
-            for name, array in parameters.items():
-                if name.startswith("embedding."):
-                    array[...] = rng.standard_normal(array.shape)
-                elif name.startswith("head."):
-                    fill_uniform(array, self._signature.directions * hidden_size, rng)
-                else:
-                    fill_uniform(array, hidden_size, rng)
+    def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> Float32:
+        if name.startswith("embedding."):
+            return draw(shape, rng.standard_normal)
+        directions = self._signature.directions if name.startswith("head.") else 1
+        return draw_uniform(shape, directions * self._signature.hidden_size, rng)
 
     # --- what belongs to the model beside its parameters
 
@@ -288,7 +282,7 @@ class SequenceModel(Network):
             raise ValueError("x: expected at least one sequence, got an empty list")
         results: list[Any] = [None] * len(sequences)
         lengths = np.array([len(sequence) for sequence in sequences])
-        for indices in data.batches(lengths, _batch_size(lengths)):
+        for indices in data.batches_within(lengths, BATCH_SEQUENCES, BATCH_STEPS):
             padded, sizes = data.pad([sequences[n] for n in indices])
             scores, _ = self._network.forward(
                 padded,
@@ -330,7 +324,7 @@ class SequenceModel(Network):
             mean, std = self._output_scale or (np.float32(0), np.float32(1))
             return scores * std + mean
         labels = self._class_scores(scores).argmax(axis=-1)
-        return labels if self._classes is None else np.asarray(self._classes)[labels]
+        return labels if self._classes is None else as_labels(self._classes, "classes")[labels]
 
     def predict_proba(
         self,
@@ -400,7 +394,7 @@ class SequenceModel(Network):
             self._network,
             dataset,
             Loss.of(self._config, std),
-            batch_size=_batch_size(dataset.lengths),
+            data.batches_within(dataset.lengths, BATCH_SEQUENCES, BATCH_STEPS),
             num_threads=as_num_threads(num_threads),
         )
         return {"loss": loss, SCORE_NAMES[self.task]: score}
@@ -442,8 +436,8 @@ class SequenceModel(Network):
     def _from_contents(cls, contents: formats.Contents) -> Self:
         python = contents.python
         formats.check_keys(python, {*_PYTHON_ONLY, "classes", "extras"}, "python")
-        model = cls(**_arguments_of(contents))
-        tensors = dict(contents.tensors)
+        model = cls._without_parameters(**_arguments_of(contents))
+        tensors = contents.tensors
         for set_scale, name in (
             (model.set_input_scale, "input_scale"),
             (model.set_output_scale, "output_scale"),
@@ -452,7 +446,7 @@ class SequenceModel(Network):
             if any(part is not None for part in scale):
                 set_scale(*scale)
         model.classes, model.extras = python["classes"], python["extras"]
-        model._load_parameters(contents._replace(tensors=tensors))
+        model._load_parameters(contents)
         return model
 
 
@@ -484,9 +478,9 @@ def load(path: str | os.PathLike[str]) -> SequenceModel | LSTM | RNN:
     ...     cylstm.load(path)
     LSTM(input_size=3, hidden_size=4)
     """
-    data = Path(as_path(path)).read_bytes()
     try:
-        contents = formats.decode(data)
+        with open(as_path(path), "rb") as file:
+            contents = formats.decode(file)
         return _kind_of(contents)._from_contents(contents)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{as_path(path)}: expected a cylstm model: {error}") from error
@@ -571,10 +565,6 @@ def _as_scale(mean: Any, std: Any, width: int) -> Scale | None:
     for part in scale:
         part.flags.writeable = False
     return scale
-
-
-def _batch_size(lengths: NDArray[np.integer]) -> int:
-    return max(1, min(BATCH_SEQUENCES, BATCH_STEPS // int(lengths.max())))
 
 
 def _each(function: Callable[[Float32], Any], scores: Scores) -> Any:

@@ -5,6 +5,7 @@ Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D direc
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -136,6 +137,7 @@ class Network:
     """
 
     _prefix = ""
+    _drawn = True  # the first parameters, at random
     _network: _core.Network
     _network_config: dict[str, Any]  # what the core was built from
     _config: dict[str, Any]  # what the constructor was given
@@ -158,6 +160,22 @@ class Network:
             state_names=("h", "c") if network["cell"] == "lstm" else ("h",),
             batch_first=config["batch_first"],
         )
+        if self._drawn:
+            rng = np.random.default_rng(config["seed"])
+            for name, shape, _ in self._network.tensors:
+                self._network.assign({name: self._draw(name, shape, rng)})
+
+    def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> Float32:
+        """The first values of a parameter, by the core's name."""
+        raise NotImplementedError
+
+    @classmethod
+    def _without_parameters(cls, **arguments: Any) -> Self:
+        """A network of these arguments whose parameters are zeros, since they will be set."""
+        network = cls.__new__(cls)
+        network._drawn = False
+        cls.__init__(network, **arguments)
+        return network
 
     @property
     def config(self) -> dict[str, Any]:
@@ -315,6 +333,26 @@ class Network:
         """
         return self._network.packed_nbytes
 
+    def release_memory(self) -> None:
+        """Give back the memory that is kept for later calls.
+
+        A network keeps the memory that its calls work in, and that of the last tape that was
+        deleted: the next call is faster in memory that the process already has. After a long
+        sequence, or after `fit`, that can be much. Calls that run and tapes that exist keep theirs;
+        parameters, gradients and packed copies stay. The next call allocates anew.
+
+        Examples
+        --------
+        >>> import cylstm
+        >>> import numpy as np
+        >>> lstm = cylstm.LSTM(3, 4)
+        >>> y, state, tape = lstm.record(np.zeros((1000, 5, 3)))
+        >>> dx, dstate = lstm.backward(tape, y)
+        >>> del tape
+        >>> lstm.release_memory()
+        """
+        self._network.release_memory()
+
     def state_dict(self) -> dict[str, Float32]:
         """Copies of the parameters by name, in PyTorch's order."""
         return self._without_prefix(self._views(self._network.copy_vector()))
@@ -371,9 +409,17 @@ class Network:
         self._network.assign_vector(draft)
 
     def _assign(self, arrays: Mapping[str, Float32]) -> None:
-        with self.editing() as parameters:
-            for name, array in arrays.items():
-                parameters[name][...] = array
+        """Set parameters by name, all at once."""
+        self._network.assign({f"{self._prefix}{name}": array for name, array in arrays.items()})
+
+    def _hand_over(self, arrays: dict[str, Float32]) -> None:
+        """Set parameters of a new network one by one, and let go of each array that is set.
+
+        The memory of a new network is taken as it is written, so that all together stay below the
+        size of the weights and of the largest array.
+        """
+        while arrays:
+            self._assign(dict([arrays.popitem()]))
 
     def _views(self, vector: Float32) -> dict[str, Float32]:
         """A vector of all parameters, or of all gradients, cut into the core's tensors."""
@@ -417,7 +463,7 @@ class Network:
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> Self:
-        return cls._from_contents(formats.decode(data))
+        return cls._from_contents(formats.decode(io.BytesIO(data)))
 
     def _contents(self) -> formats.Contents:
         """What a file says of this network."""
@@ -435,4 +481,7 @@ class Network:
         if wrong:
             raise ValueError(f"metadata: no {type(self).__name__} has such {', '.join(wrong)}")
         arrays = as_named_arrays(contents.tensors, "tensors", self._shapes)
-        self._assign(self._without_prefix(arrays))
+        contents.tensors.clear()  # which would keep what is handed over
+        own = self._without_prefix(arrays)
+        del arrays
+        self._hand_over(own)

@@ -5,8 +5,9 @@ Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D direc
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, ClassVar, NamedTuple, Self
@@ -19,6 +20,7 @@ from .arrays import (
     MAX_LAYERS,
     Extent,
     Float32,
+    Shape,
     as_accumulators,
     as_choice,
     as_dropout,
@@ -36,6 +38,8 @@ Gradients = Mapping[str, NDArray[np.floating]]
 # A layer's arguments by where a file has them: among what C reads, or in the JSON object.
 _READ_BY_C = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional")
 _PYTHON_ONLY = ("batch_first", "dropout", "seed")
+
+_DRAWN_AT_ONCE = 2**16  # random numbers
 
 
 # --- what record returns -------------------------------------------------------------------------
@@ -150,10 +154,9 @@ class Recurrent(Network):
         self._build(config, {"cell": cell, **network, **no_head})
         self._record_calls = 0
         self._lock = Lock()
-        rng = np.random.default_rng(self.seed)
-        with self.editing() as parameters:
-            for array in parameters.values():
-                fill_uniform(array, self.hidden_size, rng)
+
+    def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> Float32:
+        return draw_uniform(shape, self.hidden_size, rng)
 
     @classmethod
     def from_state_dict(
@@ -219,8 +222,8 @@ class Recurrent(Network):
         LSTM(input_size=3, hidden_size=4, bias=False)
         """
         sizes, parameters = find_layer(state_dict, prefix, names, cls._gates)
-        layer = cls(**sizes, **arguments)
-        layer._assign(parameters)
+        layer = cls._without_parameters(**sizes, **arguments)
+        layer._hand_over(parameters)
         return layer
 
     def record(
@@ -356,7 +359,7 @@ class Recurrent(Network):
     def _from_contents(cls, contents: Contents) -> Self:
         network, python = contents.network, contents.python
         check_keys(python, {*_PYTHON_ONLY, "record_calls"}, "python")
-        layer = cls(
+        layer = cls._without_parameters(
             **{name: network[name] for name in _READ_BY_C},
             **{name: python[name] for name in _PYTHON_ONLY},
             **cls._cell_arguments(network["cell"]),
@@ -507,7 +510,16 @@ class RNN(Recurrent):
         return {"nonlinearity": cell.removeprefix("rnn_")}
 
 
-def fill_uniform(array: Float32, fan: int, rng: np.random.Generator) -> None:
-    """Draw a parameter as PyTorch's recurrent and linear layers do: uniform in ±1/sqrt(fan)."""
+def draw_uniform(shape: Shape, fan: int, rng: np.random.Generator) -> Float32:
+    """A parameter as PyTorch's recurrent and linear layers draw it: uniform in ±1/sqrt(fan)."""
     bound = fan**-0.5
-    array[...] = rng.uniform(-bound, bound, array.shape)
+    return draw(shape, lambda count: rng.uniform(-bound, bound, count))
+
+
+def draw(shape: Shape, numbers: Callable[[int], NDArray[np.float64]]) -> Float32:
+    """An array of random numbers, drawn in pieces: all in float64 would take twice as much."""
+    array = np.empty(math.prod(shape), np.float32)
+    for begin in range(0, array.size, _DRAWN_AT_ONCE):
+        part = array[begin : begin + _DRAWN_AT_ONCE]
+        part[...] = numbers(part.size)
+    return array.reshape(shape)

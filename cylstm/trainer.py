@@ -20,7 +20,7 @@ import numpy as np
 from . import _core, data
 from .arrays import Float32, as_finite, as_number, as_size
 from .checkpoint import Checkpoint
-from .dataset import Batch, Classes, Dataset
+from .dataset import Batch, Classes, Dataset, Indices
 from .history import History
 from .losses import SCORE_NAMES, Loss, Mean
 from .optim import Optimizer
@@ -294,7 +294,7 @@ class Trainer:
             self.network,
             self.validation,
             self.loss,
-            batch_size=plan.batch_size,
+            data.batches(self.validation.lengths, plan.batch_size),
             bptt_steps=plan.bptt_steps,
             num_threads=plan.num_threads,
             scratch=self.scratch,
@@ -323,15 +323,15 @@ def evaluate(
     network: Any,
     dataset: Dataset,
     loss: Loss,
+    batches: Sequence[Indices],
     *,
-    batch_size: int,
     bptt_steps: int | None = None,
     num_threads: int = 0,
     scratch: _core.Scratch | None = None,
 ) -> tuple[float, float]:
-    """Mean loss and score over a dataset, without dropout."""
+    """Mean loss and score over a dataset cut into these batches, without dropout."""
     losses, scores, scratch = Mean(), Mean(), scratch or _core.Scratch()
-    for indices in data.batches(dataset.lengths, batch_size):
+    for indices in batches:
         state = None
         for chunk in dataset.batch(indices).chunks(bptt_steps):
             outputs, state = network.forward(

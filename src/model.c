@@ -461,16 +461,41 @@ static int64_t readable_size(FILE *file)
     return fseek(file, 0, SEEK_SET) == 0 ? size : -1;
 }
 
+/* Whether the header describes a network that `size` bytes can hold, before memory is taken for all of them. The file is at
+ * its beginning, and is again afterwards. */
+static cylstm_status check_header(const loader *l, FILE *file, size_t size)
+{
+    unsigned char first[8] = {0};
+    const size_t there = fread(first, 1, sizeof first, file);
+    const size_t header_size = cylstm_safetensors_header_end(first, there, size);
+    loader probe = *l;
+    char *header = l->allocator.allocate(l->allocator.context, header_size + 1);
+    if (header == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to read the file's header");
+    rewind(file);
+    cylstm_status status = CYLSTM_CANNOT_READ;
+    if (fread(header, 1, header_size, file) == header_size) {
+        status = cylstm_safetensors_open(&probe.file, header, size, l->message);
+        if (status == CYLSTM_OK) status = read_network(&probe, cylstm_kernels_best());
+    } else {
+        cylstm_fail(l->message, status, "cannot read the file's header");
+    }
+    rewind(file);
+    l->allocator.release(l->allocator.context, header);
+    return status;
+}
+
 static cylstm_status load_file(loader *l, FILE *file, const char *path, cylstm_model **model)
 {
     const int64_t size = readable_size(file);
     if (size < 0) return cylstm_fail(l->message, CYLSTM_CANNOT_READ, "cannot read %s", path);
+    cylstm_status status = check_header(l, file, (size_t)size);
+    if (status != CYLSTM_OK) return status;
     void *data = (uint64_t)size < SIZE_MAX ? l->allocator.allocate(l->allocator.context, (size_t)size + 1) : NULL;
     if (data == NULL) {
         return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for the %lld bytes of %s", (long long)size,
                            path);
     }
-    cylstm_status status = CYLSTM_CANNOT_READ;
+    status = CYLSTM_CANNOT_READ;
     if (fread(data, 1, (size_t)size, file) == (size_t)size) {
         status = load_from(l, data, (size_t)size, model);
     } else {

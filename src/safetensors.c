@@ -4,12 +4,24 @@
 
 enum { LENGTH_SIZE = 8, LARGEST_HEADER = 100000000 };
 
+static uint64_t read_length(const unsigned char *bytes)
+{
+    uint64_t length = 0;
+    for (int i = LENGTH_SIZE - 1; i >= 0; i--) length = length << 8 | bytes[i];
+    return length;
+}
+
+size_t cylstm_safetensors_header_end(const unsigned char *first, size_t there, size_t size)
+{
+    if (there < LENGTH_SIZE || size < LENGTH_SIZE) return there;
+    const uint64_t length = read_length(first);
+    return length > size - LENGTH_SIZE || length > LARGEST_HEADER ? LENGTH_SIZE : LENGTH_SIZE + (size_t)length;
+}
+
 cylstm_status cylstm_safetensors_open(safetensors *file, const void *data, size_t size, message m)
 {
-    const unsigned char *bytes = data;
-    uint64_t length = 0;
     if (size < LENGTH_SIZE) return cylstm_fail(m, CYLSTM_BAD_FILE, "expected a safetensors file, got %zu bytes", size);
-    for (int i = LENGTH_SIZE - 1; i >= 0; i--) length = length << 8 | bytes[i];
+    const uint64_t length = read_length(data);
     if (length > size - LENGTH_SIZE || length > LARGEST_HEADER || size > INT64_MAX) {
         return cylstm_fail(m, CYLSTM_BAD_FILE, "expected a safetensors file, got a header of %llu bytes in %zu",
                            (unsigned long long)length, size);

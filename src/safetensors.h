@@ -40,6 +40,10 @@ typedef struct visitor {
     void *context;
 } visitor;
 
+/* Bytes from the beginning of a file of `size` bytes to the end of its header, told from its first 8 bytes (fewer: `there`);
+ * no more than these where the file cannot be one. `cylstm_safetensors_open` and a walk read no byte after them. */
+size_t cylstm_safetensors_header_end(const unsigned char *first, size_t there, size_t size);
+
 cylstm_status cylstm_safetensors_open(safetensors *file, const void *data, size_t size, message m);
 cylstm_status cylstm_safetensors_visit(const safetensors *file, const visitor *v, message m);
 

@@ -424,3 +424,12 @@ def test_a_project_that_adds_this_one_gets_the_header_and_no_tests(tmp_path):
     assert os.listdir(includes) == ["cylstm.h"]
     listed = subprocess.run(["ctest", "-N", "--test-dir", build], check=True, capture_output=True)
     assert b"Total Tests: 0" in listed.stdout
+
+
+def test_a_file_whose_header_is_wrong_is_refused_before_memory_is_taken_for_it(library, tmp_path):
+    path, model, message = tmp_path / "sparse", ctypes.c_void_p(), ctypes.create_string_buffer(200)
+    with path.open("wb") as file:
+        file.truncate(2**42)  # more than there is memory
+    size = ctypes.c_size_t(200)
+    status = library.cylstm_load(str(path).encode(), None, ctypes.byref(model), message, size)
+    assert status == 5, message.value  # CYLSTM_BAD_FILE

@@ -30,6 +30,13 @@ def ragged(lengths, width=2, seed=0):
 # --- padding and batches -------------------------------------------------------------------------
 
 
+def test_batches_within_limits_count_their_padding():
+    lengths = np.array([7, 3, 200, 3, 8, 1, 9])
+    found = data.batches_within(lengths, 3, 24)
+    assert sorted(np.concatenate(found).tolist()) == list(range(7))
+    assert [sorted(lengths[batch].tolist()) for batch in found] == [[1, 3, 3], [7, 8], [9], [200]]
+
+
 def test_pad_puts_sequences_side_by_side():
     sequences = ragged([3, 1, 4])
     padded, lengths = data.pad(sequences)

@@ -250,6 +250,32 @@ def test_tapes_that_are_dropped_leave_memory_for_one_that_is_to_come():
         assert allocated() - before < 4000
 
 
+def test_memory_that_is_kept_for_later_calls_can_be_released():
+    layer, x = NETWORKS["LSTM"](), make_input(100, 5)
+    small = make_input(1, 1)
+    expected, _ = layer(small)
+    train_once(layer, small, need_dx=True)  # its packed copies stay
+    layer.release_memory()
+    with traced():
+        before = allocated()
+        y, _, tape = layer.record(x)
+        layer.backward(tape, y)
+        del y, _, tape
+        assert allocated() - before > 100_000
+        layer.release_memory()
+        assert allocated() - before < 4000
+    np.testing.assert_array_equal(layer(small)[0], expected)
+
+
+def test_releasing_memory_leaves_tapes_that_are_in_use():
+    layer, x = NETWORKS["LSTM"](), make_input(100, 5)
+    tape = layer.record(x)[2]
+    expected = tape.layers[0][0].hidden.copy()
+    layer.release_memory()
+    layer.record(np.zeros_like(x))
+    np.testing.assert_array_equal(tape.layers[0][0].hidden, expected)
+
+
 def test_a_view_keeps_its_tape_from_the_next_one():
     layer, x = NETWORKS["LSTM"](), make_input(100, 5)
     tape = layer.record(x)[2]

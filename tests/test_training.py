@@ -94,6 +94,51 @@ def test_a_binary_classifier_of_steps_learns():
     assert np.mean(model.predict(x) == labels) > 0.9
 
 
+LABELS = {
+    "beyond int64": np.array([5, 2**63 + 1], np.uint64),
+    "a list beyond int64": [5, 2**63 + 1],
+    "on both sides": [-5, 2**63 + 1],
+    "beyond 64 bits": [5, 2**70],
+    "beyond float64": [2**53, 2**53 + 1],
+    "beside a fraction": [0.5, 2**53 + 1],
+    "bools": [False, True],
+    "floats": [0.0, 1.0],
+    "integers": [0, 1],
+    "NumPy's": [np.int8(3), np.int8(7)],
+    "texts": ["no", "yes"],
+}
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_labels_keep_their_type_and_value(labels, tmp_path):
+    x, codes = labelled(20)
+    model = classifier()
+    y = labels[codes] if isinstance(labels, np.ndarray) else [labels[code] for code in codes]
+    model.fit(x, y, epochs=1, seed=0)
+    model.save(tmp_path / "model.safetensors")
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    expected = {(type(label), label) for label in plain}
+    for each in (model, cylstm.load(tmp_path / "model.safetensors")):
+        found = {(type(label), label) for label in each.predict(x).tolist()}
+        assert found <= expected
+    assert model.evaluate(x, y)["accuracy"] >= 0
+
+
+def test_labels_of_several_types_are_a_mixture():
+    x, codes = labelled(20)
+    for labels in (["a", 1], ["1", 1]):
+        with pytest.raises(TypeError, match="y: expected labels that can be sorted"):
+            classifier().fit(x, [labels[code] for code in codes], epochs=1)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-300, 1e-50, 1e-40])
+def test_targets_that_hardly_vary_are_constant(spread):
+    x, _ = running_sums(5, 3)
+    model = regressor()
+    model.fit(x, spread * x, epochs=1)
+    assert model.output_scale[1].tolist() == [1.0]
+
+
 def test_a_regression_learns_in_the_targets_units():
     x, y = running_sums(12, 40)
     model = regressor(hidden_size=8)

@@ -429,7 +429,7 @@ class SequenceModel(Network):
         return formats.Contents(
             {**self._network_config, "task": self.task},
             {**python, "classes": self._classes, "extras": self.extras},
-            {**self._network.parameters, **scales},
+            {**self._views(self._network.copy_vector()), **scales},
         )
 
     @classmethod

@@ -352,7 +352,7 @@ class Recurrent(Network):
         return Contents(
             {**self._network_config, "task": None},
             {**python, "record_calls": self._record_calls},
-            dict(self._network.parameters),
+            self._views(self._network.copy_vector()),
         )
 
     @classmethod

@@ -187,41 +187,39 @@ class Trainer:
         self.history = saved.history
         self.step = sum(self.history.steps)
 
-    def run(self, bar: ProgressBar) -> History:
+    def run(self, bar: ProgressBar) -> None:
         """Train until an end is reached, and leave the weights that it earned in the model."""
-        for name, scale in self.scales.items():
-            getattr(self.model, f"set_{name}")(*scale)
         try:
-            self._run_epochs(bar)
-        except KeyboardInterrupt:
-            self._stop("interrupted")
+            for name, scale in self.scales.items():
+                getattr(self.model, f"set_{name}")(*scale)
+            self.finish(self._run_epochs(bar))
         except DivergenceError as error:
-            self._stop("diverged")
+            self.finish("diverged")
             error.history = self.history
             raise
         finally:
             self.optimizer.learning_rate = self.learning_rate
-        return self.history
 
-    def _run_epochs(self, bar: ProgressBar) -> None:
+    def _run_epochs(self, bar: ProgressBar) -> str:
+        """Train until an end is reached; why it ended."""
         patience = math.inf if self.plan.patience is None else self.plan.patience
         while len(self.history) < self.plan.epochs:
             if len(self.history) - 1 - self.history.best_epoch >= patience:
-                self._stop("patience")
-                return
+                return "patience"
             self._run_epoch(bar)
-        self._stop("epochs")
+        return "epochs"
 
-    def _stop(self, reason: str) -> None:
+    def finish(self, reason: str) -> None:
+        """End the run; once more, as "interrupted", if a Ctrl-C came at any time during `run`."""
+        self.optimizer.learning_rate = self.learning_rate
         self.history = replace(self.history, stopped=reason)
-        if reason == "diverged":
+        if reason == "diverged" or not math.isfinite(_core.global_norm(self.network.vector)):
             self._set_weights(self.good_weights)
         elif len(self.history) and (reason == "interrupted" or self.plan.patience is not None):
             self._set_weights(self.best_weights)
 
     def _set_weights(self, weights: Float32) -> None:
-        with self.network.editing() as vector:
-            vector[...] = weights
+        self.network.assign_vector(weights)
 
     def _save(self) -> None:
         if self.plan.checkpoint is not None:
@@ -250,9 +248,9 @@ class Trainer:
             seconds=seconds,
             speed=self.items / seconds,
         )
-        if history.best_epoch == len(self.history):
-            self.best_weights = self.network.vector.copy()
-        self.history = history
+        best = history.best_epoch == len(self.history)
+        weights = self.network.vector.copy() if best else self.best_weights
+        self.best_weights, self.history = weights, history  # a Ctrl-C comes before both or after
         self._save()
 
     def _train(self, bar: ProgressBar) -> dict[str, Any]:

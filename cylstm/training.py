@@ -165,8 +165,12 @@ def fit(
         trainer.resume(saved)
     if classes is not None and model.classes is None and classes != range(len(classes)):
         model.classes = classes
-    with _progress_bar(progress, trainer) as bar:
-        return trainer.run(bar)
+    try:
+        with _progress_bar(progress, trainer) as bar:
+            trainer.run(bar)
+    except KeyboardInterrupt:
+        trainer.finish("interrupted")
+    return trainer.history
 
 
 def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Checkpoint | None:

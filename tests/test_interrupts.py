@@ -100,7 +100,7 @@ def watched(layer: cylstm.LSTM) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(7000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [200, pytest.param(8000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_storm_leaves_nothing_held(interrupt, kind, count):
     layer = make_layer()
@@ -151,7 +151,7 @@ def is_within(frame: FrameType | None, code: CodeType) -> bool:
     return frame is not None
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(16_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, pytest.param(4000, marks=pytest.mark.slow)])
 def test_fit_gives_its_history_in_a_storm(count):
     model, stops, delays = make_model(), Counter(), random.Random(0)
 

@@ -459,14 +459,14 @@ class Network:
         return self._from_bytes, (self._to_bytes(),)
 
     def _to_bytes(self) -> bytes:
-        return formats.encode(self._contents())
+        return formats.encode(self._contents(self._network.copy_vector()))
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> Self:
         return cls._from_contents(formats.decode(io.BytesIO(data)))
 
-    def _contents(self) -> formats.Contents:
-        """What a file says of this network."""
+    def _contents(self, vector: Float32) -> formats.Contents:
+        """What a file says of this network with these parameters."""
         raise NotImplementedError
 
     @classmethod
@@ -476,7 +476,7 @@ class Network:
 
     def _load_parameters(self, contents: formats.Contents) -> None:
         """Set all parameters from a file that this network was built from."""
-        ours = self._contents().network
+        ours = self._contents(self._network.vector).network
         wrong = [key for key, value in contents.network.items() if ours[key] != value]
         if wrong:
             raise ValueError(f"metadata: no {type(self).__name__} has such {', '.join(wrong)}")

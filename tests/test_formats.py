@@ -383,7 +383,7 @@ def test_wrong_tensors_are_refused(path, change, message):
         cylstm.load(path)
 
 
-WHOLE = formats.encode(make_language_model()._contents())
+WHOLE = make_language_model()._to_bytes()
 
 
 @given(

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import cylstm
-from cylstm import formats
 
 
 def normal(*shape: int) -> np.ndarray:

@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     check_output(args.output, args.model, args.data)
     arguments.use_threads(args)
     model, recipe = load_trained(args.model)
-    table = read_table(args.data)
+    table = read_table(
+        args.data, missing=recipe.missing, notations=recipe.notations, progress=True
+    )
     problem = make_problem(recipe, table, Timeline.of(table, recipe.group, recipe.time))
     ends = problem.ends()
     if not len(ends):
@@ -125,9 +127,9 @@ def _future_rows(
     recipe, timeline, horizon = problem.recipe, problem.timeline, problem.recipe.horizon
     cells = _forecast_columns(problem, forecasts.ravel(), [*range(1, horizon + 1)] * len(last))
     ends = timeline.rows[last]
-    if recipe.group:
-        names = problem.table.text(recipe.group).iloc[ends]
-        cells[recipe.group] = [name for name in names for _ in range(horizon)]
+    for column in recipe.group:
+        names = problem.table.text(column).iloc[ends]
+        cells[column] = [name for name in names for _ in range(horizon)]
     if recipe.time:
         series = [timeline.rows[timeline.start[end] : end + 1] for end in last]
         cells[recipe.time] = future_times(problem.table, recipe.time, series, horizon)

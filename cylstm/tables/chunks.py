@@ -64,7 +64,7 @@ class TextChunks:
 def _factorize(cells: pd.Series) -> Texts:
     pd = import_pandas()
     codes, unique = pd.factorize(cells)
-    return Texts(codes.astype(np.min_scalar_type(-len(unique))), pd.Series(unique, dtype=str))
+    return Texts(codes.astype(np.min_scalar_type(-len(unique))), pd.Series(unique, dtype=object))
 
 
 class NumberChunks:

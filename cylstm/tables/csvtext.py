@@ -22,7 +22,7 @@ DELIMITERS = "\t;|,"
 #: Records that are looked at to find the delimiter.
 _SAMPLE = 100
 #: Rows that are parsed at once: few enough for what is temporary to stay small beside the file.
-_CHUNK_ROWS = 16_384
+_CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class CsvText:
     def texts(self, place: int) -> Texts:
         """The cells of a column."""
         texts = TextChunks()
-        for chunk, _ in self.chunks([place], {place: "str"}, {}):
+        for chunk, _ in self.chunks([place], {place: "object"}, {}):
             texts.add(chunk[place])
         return texts.join()
 

@@ -177,7 +177,7 @@ def take_apart(texts: pd.Series) -> pd.DataFrame:
     """
     parts = [_parts(_CELL.fullmatch(text)) for text in texts.str.translate(_SIMPLER)]
     names = ["digits", "sign", "power", "unit"]
-    return import_pandas().DataFrame(parts, columns=names, index=texts.index, dtype=str)
+    return import_pandas().DataFrame(parts, columns=names, index=texts.index, dtype=object)
 
 
 def _parts(match: re.Match[str] | None) -> tuple[str, str, str, str]:

@@ -159,12 +159,12 @@ def _plan(source: CsvText, marks: Sequence[str]) -> tuple[str, set[int]]:
     """
     pd = import_pandas()
     every = range(len(source.names))
-    sample = next(source.chunks(every, dict.fromkeys(every, "str"), {"nrows": _SAMPLE_ROWS}))[0]
+    sample = next(source.chunks(every, dict.fromkeys(every, "object"), {"nrows": _SAMPLE_ROWS}))[0]
     cells = {}
     for place in every:
         texts = sample[place].str.strip()
         counts = texts[~(is_missing(texts, marks) | is_number_mark(texts))].value_counts()
-        cells[place] = pd.Series(counts.index, dtype=str), counts.to_numpy()
+        cells[place] = pd.Series(counts.index, dtype=object), counts.to_numpy()
     decisions = [read_numbers(*cells[place])[0] for place in every]
     sure = [decision.notation.decimal for decision in decisions if decision.sure]
     decimal = "," if 2 * sure.count(",") > len(sure) else "."
@@ -199,7 +199,7 @@ def _read_once(
         for place in sorted(places)
     }
     with _progress_bar(source, progress) as bar:
-        for chunk, end in source.chunks(sorted(places), dict.fromkeys(texts, "str"), options):
+        for chunk, end in source.chunks(sorted(places), dict.fromkeys(texts, "object"), options):
             for place in list(columns):
                 if place in texts or chunk[place].dtype.kind in "iuf":
                     columns[place].add(chunk[place])

@@ -118,15 +118,15 @@ class Table:
         """Cells of a column without surrounding blanks, shape (N,)."""
         return self._as_texts(name).series
 
-    def labels(self, names: Sequence[str]) -> pd.Series:
-        """Cells of some columns as one text, by which rows are told apart, shape (N,)."""
-        pd = import_pandas()
+    def labels(self, names: str | Sequence[str] | None) -> pd.Series:
+        """Cells of one or some columns as one text that tells rows apart, shape (N,)."""
         if not names:
-            return pd.Series([""] * self._rows)
-        first, *others = (self.text(name) for name in names)
+            return import_pandas().Series([""] * self._rows)
+        first, *others = map(self.text, [names] if isinstance(names, str) else names)
         if not others:
             return first
-        return first.map(self.source.quote).str.cat([o.map(self.source.quote) for o in others], ",")
+        quoted = [cells.map(self.source.quote) for cells in (first, *others)]
+        return quoted[0].str.cat(quoted[1:], self.source.delimiter)
 
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Which rows have no value in a column, shape (N,)."""
@@ -170,6 +170,16 @@ class Table:
     def notation(self, name: str) -> Notation:
         """How a column writes numbers."""
         return self._as_numbers(name).notation or Notation()
+
+    def example(self, name: str) -> tuple[str, float]:
+        """One of a column's first cells that says much of its notation, and the number in it."""
+        place, first_rows = self.source.names.index(self._key(name)), {"nrows": 1000}
+        cells = next(self.source.chunks([place], {place: "object"}, first_rows))[0][place]
+        cells = cells.str.strip()
+        values = self.notation(name).parse(cells)
+        lengths = cells.str.len().where(np.isfinite(values), -1)
+        longest = int(lengths.argmax())
+        return cells.iloc[longest], float(values[longest])
 
     def times(self, name: str) -> Times:
         """A column as points in time: numbers or, where most cells are none, dates.
@@ -265,7 +275,7 @@ class Table:
     def _read_numbers(self, name: str, column: Column) -> Numbers:
         given = self.notations.get(name)
         if isinstance(column, np.ndarray) and self._is_read_rightly(column, given):
-            values = self._without_marks(column.astype(np.float64))
+            values = self._without_marks(column.astype(np.float64, copy=False))
             held = bool(np.isfinite(values).any())
             return Numbers(values, (given or Notation(self.decimal_read)) if held else None)
         if given:
@@ -332,10 +342,11 @@ class Table:
 
     def _without_marks(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Numbers without those that mean "no value", however the marks write them."""
-        marks = import_pandas().Series(self.marks, dtype=str)
+        if not self.marks:
+            return values
+        marks = import_pandas().Series(self.marks, dtype=object)
         numbers = np.concatenate([Notation(decimal).parse(marks) for decimal in DECIMALS])
-        values[np.isin(values, numbers[np.isfinite(numbers)])] = np.nan
-        return values
+        return np.where(np.isin(values, numbers[np.isfinite(numbers)]), np.nan, values)
 
     def _check(self, name: str, valid: NDArray[np.bool_], expected: str) -> None:
         if not valid.all():

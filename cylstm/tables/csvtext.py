@@ -163,9 +163,10 @@ class CsvText:
         lines = [self.prefix.rstrip("\r\n")] if self.prefix else []
         for record, size in records:
             new = [self.quote(cell) for cell in next(cells, ())]
-            record += self.delimiter * (width - size)
-            record = record.removesuffix(self.delimiter * (size - width))  # cells of no column
-            lines.append(self.delimiter.join([record, *new]))
+            # A row may lack cells at its end, or have empty ones beyond the header's.
+            whole = record.removesuffix(self.delimiter * (size - width))
+            whole += self.delimiter * (width - size)
+            lines.append(self.delimiter.join([whole, *new]))
         for row in zip(*(rows[name] for name in rows), strict=True):
             given = dict(zip(rows, map(self.quote, row), strict=True))
             lines.append(self.delimiter.join(given.get(name, "") for name in names))
@@ -173,7 +174,7 @@ class CsvText:
 
 
 def normal_name(name: str) -> str:
-    """A column's name in Unicode's composed form (NFC): two ways to write an umlaut are one name."""
+    """A column's name in Unicode's composed form (NFC), so that both ways to write é are one."""
     return unicodedata.normalize("NFC", name)
 
 

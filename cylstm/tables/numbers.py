@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", r"\n"})
 #: Cells that mean it among numbers, where a text column could mean something else by them.
 NUMBER_MARKS = frozenset(
-    {"?", "-", "--", "---", "—", ".", "..", "...", "*", "m", "n.a.", "n.d.", "nd", "k.a.", "missing"}
-    | {"#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"}
+    {"?", "-", "--", "---", "\N{EM DASH}", ".", "..", "...", "*", "m", "n.a.", "n.d.", "nd", "k.a."}
+    | {"missing", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"}
 )
 #: Numbers beyond this are refused: float32, in which a network computes, ends at 3.4e38, and errors
 #: are squared.
@@ -50,8 +50,10 @@ _CELL = re.compile(
 _SIMPLER = str.maketrans(
     dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{FIGURE DASH}\N{FULLWIDTH HYPHEN-MINUS}", "-")
     | dict.fromkeys("\t\u00a0\u2002\u2003\u2005\u2007\u2008\u2009\u200a\u202f\u3000", " ")
-    | dict.fromkeys("\N{RIGHT SINGLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}`´ʼ", "'")
+    | dict.fromkeys("\N{RIGHT SINGLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\u00b4`", "'")
 )
+#: How often a value must come to be suspected to mean none, and how many others there must be.
+_SUSPECT_TIMES, _SUSPECT_OTHERS = 3, 10
 #: Cells that are looked at to see whether a column could hold numbers.
 _SAMPLE = 1000
 
@@ -220,6 +222,35 @@ def shows_decimal(values: NDArray[Any]) -> bool:
     group = np.abs(thousandths - np.rint(thousandths)) < 1e-6
     group &= (np.abs(values) >= 1) & (np.abs(values) < 1000)
     return bool((np.isfinite(values) & (values != np.rint(values)) & ~group).any())
+
+
+class Suspect(NamedTuple):
+    """A value that may stand for "no value", how often it comes, and the range of the others."""
+
+    value: float
+    times: int
+    least: float
+    greatest: float
+
+
+def find_suspect(values: NDArray[np.float64]) -> Suspect | None:
+    """A value at an end of a column that repeats far from all others, such as -999.
+
+    Far is three deviations of the others, or below zero where all others are not. Columns of few
+    different values, such as flags, have none.
+    """
+    values = values[np.isfinite(values)]
+    for end, opposite in ((np.min, np.max), (np.max, np.min)) if len(values) else ():
+        value = end(values)
+        others = values[values != value]
+        times = len(values) - len(others)
+        if times < _SUSPECT_TIMES or len(np.unique(others[:_SAMPLE])) < _SUSPECT_OTHERS:
+            continue
+        alone_below_zero = value < 0 <= others.min()
+        if alone_below_zero or abs(end(others) - value) > 3 * others.std():
+            least, greatest = sorted((float(end(others)), float(opposite(others))))
+            return Suspect(float(value), times, least, greatest)
+    return None
 
 
 def read_numbers(

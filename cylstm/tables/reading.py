@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import io
-import lzma
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .chunks import NumberChunks, TextChunks
 from .csvtext import CsvText
 from .numbers import MISSING, NUMBER_MARKS, Notation, is_missing, is_number_mark, read_numbers
 from .optional import import_package, import_pandas
+from .packing import unpack
 from .table import Column, Table
 
 if TYPE_CHECKING:
@@ -74,9 +67,7 @@ def read_table(
     source = _read_source(Path(path))
     decimal_read, texts = _plan(source, missing)
     parsed = _read_columns(source, decimal_read, texts, missing, progress)
-    return Table(
-        source, parsed, decimal_read, tuple(missing), decimal, thousands, notations or {}
-    )
+    return Table(source, parsed, decimal_read, tuple(missing), decimal, thousands, notations or {})
 
 
 # --- the file's text ----------------------------------------------------------------------------
@@ -86,7 +77,7 @@ def _read_source(path: Path) -> CsvText:
     """The text of a file, whatever it is stored as."""
     if reader := _FRAMES.get(path.suffix.lower()):
         return CsvText.of(str(path), reader(path).to_csv(index=False).encode())
-    data = _unpacked(path)
+    data = unpack(path)
     mark, encoding = next(
         ((mark, name) for mark, name in _MARKS.items() if data.startswith(mark)), (b"", "utf-8")
     )
@@ -105,32 +96,6 @@ def _read_source(path: Path) -> CsvText:
     if (place := data.find(b"\0")) >= 0:
         raise ValueError(f"{path}: not UTF-8 text (byte 0x00 at offset {place + len(mark)})")
     return CsvText.of(str(path), data, encoding, mark)
-
-
-def _unpacked(path: Path) -> bytes:
-    data = path.read_bytes()
-    if not (unpack := _PACKINGS.get(path.suffix.lower())):
-        return data
-    try:
-        return unpack(data)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a sound {path.suffix} file: {error}") from None
-
-
-def _unzip(data: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = [info.filename for info in archive.infolist() if not info.is_dir()]
-        if len(names) != 1:
-            raise ValueError(f"expected one file in it, found {len(names)}")
-        return archive.read(names[0])
-
-
-_PACKINGS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-    ".zip": _unzip,
-}
 
 
 def _read_excel(path: Path) -> pd.DataFrame:
@@ -166,7 +131,9 @@ def _plan(source: CsvText, marks: Sequence[str]) -> tuple[str, set[int]]:
         counts = texts[~(is_missing(texts, marks) | is_number_mark(texts))].value_counts()
         cells[place] = pd.Series(counts.index, dtype=object), counts.to_numpy()
     decisions = [read_numbers(*cells[place])[0] for place in every]
-    sure = [decision.notation.decimal for decision in decisions if decision.sure]
+    sure = [
+        decision.notation.decimal for decision in decisions if decision.notation and decision.sure
+    ]
     decimal = "," if 2 * sure.count(",") > len(sure) else "."
     simple = Notation(decimal).is_simple
     return decimal, {place for place in every if not simple(cells[place][0]).all()}

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Column: TypeAlias = "NDArray[Any] | Texts"
 #: The most characters of a cell that a message quotes.
 _QUOTED = 60
+#: Rows among which an example is chosen.
+_EXAMPLES = 1000
 
 
 class Numbers(NamedTuple):
@@ -171,15 +173,18 @@ class Table:
         """How a column writes numbers."""
         return self._as_numbers(name).notation or Notation()
 
-    def example(self, name: str) -> tuple[str, float]:
-        """One of a column's first cells that says much of its notation, and the number in it."""
-        place, first_rows = self.source.names.index(self._key(name)), {"nrows": 1000}
-        cells = next(self.source.chunks([place], {place: "object"}, first_rows))[0][place]
-        cells = cells.str.strip()
-        values = self.notation(name).parse(cells)
-        lengths = cells.str.len().where(np.isfinite(values), -1)
-        longest = int(lengths.argmax())
-        return cells.iloc[longest], float(values[longest])
+    def examples(self, names: Sequence[str]) -> dict[str, tuple[str, float]]:
+        """For each column the longest number among its first cells, as text and as read."""
+        places = {self.source.names.index(self._key(name)): name for name in names}
+        texts = dict.fromkeys(places, "object")
+        sample = next(self.source.chunks(sorted(places), texts, {"nrows": _EXAMPLES}))[0]
+        found = {}
+        for place, name in places.items():
+            cells = sample[place].str.strip()
+            values = self.notation(name).parse(cells)
+            longest = int(cells.str.len().where(np.isfinite(values), -1).argmax())
+            found[name] = cells.iloc[longest], float(values[longest])
+        return found
 
     def times(self, name: str) -> Times:
         """A column as points in time: numbers or, where most cells are none, dates.
@@ -231,7 +236,7 @@ class Table:
         return replace(self, appended=columns)
 
     def to_bytes(self) -> bytes:
-        """The table as a file like the one that it was read from: what was read stands as it was."""
+        """The file with what was added; what was read stands in it as it was."""
         return self.source.with_cells(self.added, self.appended)
 
     # --- reading --------------------------------------------------------------------------------

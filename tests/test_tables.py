@@ -103,7 +103,7 @@ def test_numbers_and_missing_cells(read):
     np.testing.assert_array_equal(table.numbers("x"), [1, 2.5, np.nan, np.nan, np.nan, -300])
 
 
-@pytest.mark.parametrize("cell", ["abc", "1,5", "inf", "-Infinity", "12h"])
+@pytest.mark.parametrize("cell", ["abc", "inf", "-Infinity", "12h"])
 def test_text_where_numbers_should_be(read, cell):
     with pytest.raises(ValueError, match=rf"column 'x', row 2: '{cell}' is not a number"):
         read(f"x;y\n1;1\n{cell};1\n").numbers("x")

@@ -42,6 +42,10 @@ class Problem:
         firsts = np.maximum(self.timeline.start[ends], ends - self.recipe.window + 1)
         return [self.features[a : b + 1] for a, b in zip(firsts, ends, strict=True)]
 
+    def release_table(self) -> None:
+        """Give up the table: training needs the features and the target alone."""
+        del self.table
+
     def ends(self) -> Positions:
         """Where windows end that a model can be asked about."""
         raise NotImplementedError

@@ -273,6 +273,8 @@ def run(args: argparse.Namespace) -> int:
     model = _make_model(args, problem, ends[TRAINING])
     describe_data(problem, parts, ignored)
     say("model", describe_network(model))
+    problem.release_table()
+    del table
 
     try:
         history = _fit(args, model, problem, ends)

@@ -77,7 +77,7 @@ class CsvText:
         newline = "\r\n" if data.partition(b"\n")[0].endswith(b"\r") else "\n"
         prefix = _prefix(data)
         start = len(prefix.encode())
-        delimiter = prefix.rstrip("\r\n")[-1:] or _find_delimiter(_lines(data, 0))
+        delimiter = prefix.rstrip('\r\n"')[-1:] or _find_delimiter(_lines(data, 0))
         data, empty_rows = _without_empty_rows(data, delimiter)
         sample = [cells for cells, _ in _records(path, _lines(data, start), delimiter, _SAMPLE)]
         if not sample:
@@ -217,22 +217,34 @@ def _prefix(data: bytes) -> str:
 
 
 def _find_delimiter(lines: Iterator[str]) -> str:
-    """What divides the header and rows into the same number of cells, at least two."""
+    """What divides the header and rows into the same number of cells, at least two.
+
+    If nothing does, there is one column: then what divides no row.
+    """
     text = "".join(line for line, _ in zip(lines, range(10 * _SAMPLE), strict=False))
+    sizes = {delimiter: _sizes(text, delimiter) for delimiter in DELIMITERS}
 
-    def merit(delimiter: str) -> tuple[bool, float]:
-        records = _records("", iter(text.splitlines(keepends=True)), delimiter, _SAMPLE)
-        try:
-            sizes = [len(cells) for cells, _ in records]
-        except ValueError:
-            return False, 0.0
-        rows = sizes[1:] or sizes
-        divided = len(sizes) > 0 and sizes[0] > 1 and max(rows) > 1
-        return divided, rows.count(sizes[0]) / len(rows) if divided else 0.0
+    def agreement(delimiter: str) -> float:
+        header, *rows = sizes[delimiter]
+        return rows.count(header) / max(len(rows), 1)
 
-    # max takes the first of equals: a semicolon in every row is hardly part of a cell.
-    best = max(DELIMITERS, key=merit)
-    return best if merit(best)[0] else ","
+    several = [
+        delimiter
+        for delimiter, (header, *rows) in sizes.items()
+        if header > 1 and max(rows, default=2) > 1
+    ]
+    if several:  # max takes the first of equals: a semicolon in every row is hardly in a cell
+        return max(several, key=agreement)
+    return next((mark for mark in reversed(DELIMITERS) if max(sizes[mark]) == 1), ",")
+
+
+def _sizes(text: str, delimiter: str) -> list[int]:
+    """How many cells the first records have; one where they cannot be read."""
+    records = _records("", io.StringIO(text, newline=""), delimiter, _SAMPLE)
+    try:
+        return [len(cells) for cells, _ in records] or [1]
+    except ValueError:
+        return [1]
 
 
 def _without_empty_rows(data: bytes, delimiter: str) -> tuple[bytes, int]:

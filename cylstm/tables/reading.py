@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -65,9 +65,17 @@ def read_table(
     """
     import_pandas()
     source = _read_source(Path(path))
-    decimal_read, texts = _plan(source, missing)
-    parsed = _read_columns(source, decimal_read, texts, missing, progress)
-    return Table(source, parsed, decimal_read, tuple(missing), decimal, thousands, notations or {})
+    plan = _plan(source, missing)
+    return Table(
+        source,
+        _read_columns(source, plan, missing, progress),
+        plan.decimal,
+        frozenset(source.names[place] for place in plan.shown),
+        tuple(missing),
+        decimal,
+        thousands,
+        notations or {},
+    )
 
 
 # --- the file's text ----------------------------------------------------------------------------
@@ -117,36 +125,50 @@ _FRAMES = {".xlsx": _read_excel, ".xlsm": _read_excel, ".parquet": _read_parquet
 # --- columns ------------------------------------------------------------------------------------
 
 
-def _plan(source: CsvText, marks: Sequence[str]) -> tuple[str, set[int]]:
-    """What the first rows show: the decimal that most columns have, and the columns of texts.
+class _Plan(NamedTuple):
+    """How to read columns, told by their places."""
 
-    Columns of texts are those that pandas cannot read as numbers with that decimal.
+    decimal: str
+    texts: set[int]
+    shown: set[int]
+
+
+def _plan(source: CsvText, marks: Sequence[str]) -> _Plan:
+    """What the first rows show.
+
+    The decimal separator that most columns have; the columns that pandas cannot read as numbers
+    with it; those whose cells tell that it is theirs.
     """
     pd = import_pandas()
     every = range(len(source.names))
-    sample = next(source.chunks(every, dict.fromkeys(every, "object"), {"nrows": _SAMPLE_ROWS}))[0]
-    cells = {}
+    options = {"nrows": _SAMPLE_ROWS}
+    sample = next(source.chunks(every, dict.fromkeys(every, "object"), options))[0]
+    cells, told = {}, {}
     for place in every:
         texts = sample[place].str.strip()
         counts = texts[~(is_missing(texts, marks) | is_number_mark(texts))].value_counts()
-        cells[place] = pd.Series(counts.index, dtype=object), counts.to_numpy()
-    decisions = [read_numbers(*cells[place])[0] for place in every]
-    sure = [
-        decision.notation.decimal for decision in decisions if decision.notation and decision.sure
-    ]
-    decimal = "," if 2 * sure.count(",") > len(sure) else "."
+        cells[place] = pd.Series(counts.index, dtype=object)
+        decision, _ = read_numbers(cells[place], counts.to_numpy())
+        if decision.notation and decision.sure:
+            told[place] = decision.notation.decimal
+    decimals = list(told.values())
+    decimal = "," if 2 * decimals.count(",") > len(decimals) else "."
     simple = Notation(decimal).is_simple
-    return decimal, {place for place in every if not simple(cells[place][0]).all()}
+    return _Plan(
+        decimal,
+        {place for place in every if not simple(cells[place]).all()},
+        {place for place in every if told.get(place) == decimal},
+    )
 
 
 def _read_columns(
-    source: CsvText, decimal: str, texts: set[int], marks: Sequence[str], progress: bool
+    source: CsvText, plan: _Plan, marks: Sequence[str], progress: bool
 ) -> dict[str, Column]:
     """Each column as numbers or, where it holds something else, as texts."""
     places = set(range(len(source.names)))
-    columns = _read_once(source, places, texts, decimal, marks, progress)
+    columns = _read_once(source, places, plan.texts, plan.decimal, marks, progress)
     if late := places - set(columns):  # texts that the first rows did not show
-        columns |= _read_once(source, late, late, decimal, marks, progress)
+        columns |= _read_once(source, late, late, plan.decimal, marks, progress)
     return {name: columns[place] for place, name in enumerate(source.names)}
 
 

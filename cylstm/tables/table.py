@@ -68,6 +68,8 @@ class Table:
         The columns as pandas read them: numbers as programs write them, with `decimal_read`
         before their decimals, or texts without surrounding blanks.
     decimal_read : {".", ","}
+    shown : set of str
+        Columns whose first rows show that `decimal_read` stands before their decimals.
     marks : tuple of str
         Cells that mean "no value", besides the usual ones.
     decimal, thousands : str
@@ -83,6 +85,7 @@ class Table:
     source: CsvText
     parsed: Mapping[str, Column]
     decimal_read: str = "."
+    shown: frozenset[str] = frozenset()
     marks: tuple[str, ...] = ()
     decimal: str = ""
     thousands: str = ""
@@ -134,7 +137,7 @@ class Table:
         """Which rows have no value in a column, shape (N,)."""
         column = self._column(name)
         if isinstance(column, np.ndarray):
-            return np.isnan(self._as_numbers(name).values)
+            return np.isnan(self._without_marks(column.astype(np.float64, copy=False)))
         return self._is_missing(column.cells, among_numbers=self.looks_numeric(name))[column.codes]
 
     def numbers(self, name: str) -> NDArray[np.float64]:
@@ -279,7 +282,7 @@ class Table:
 
     def _read_numbers(self, name: str, column: Column) -> Numbers:
         given = self.notations.get(name)
-        if isinstance(column, np.ndarray) and self._is_read_rightly(column, given):
+        if isinstance(column, np.ndarray) and self._is_read_rightly(name, column, given):
             values = self._without_marks(column.astype(np.float64, copy=False))
             held = bool(np.isfinite(values).any())
             return Numbers(values, (given or Notation(self.decimal_read)) if held else None)
@@ -290,7 +293,7 @@ class Table:
             return alone
         return self._decide(name, self._preferred_decimal, self.thousands)
 
-    def _is_read_rightly(self, column: NDArray[Any], given: Notation | None) -> bool:
+    def _is_read_rightly(self, name: str, column: NDArray[Any], given: Notation | None) -> bool:
         """Whether what pandas read as numbers is what the cells mean."""
         if given and given.is_share:  # but pandas read no such sign
             return False
@@ -299,8 +302,9 @@ class Table:
         if given:
             return given.decimal == self.decimal_read
         # Every cell may have been like 1.234, thousands in a file of decimal commas.
-        preferred = self._preferred_decimal or "."
-        return preferred == self.decimal_read or shows_decimal(column)
+        if name in self.shown or shows_decimal(column):
+            return True
+        return (self._preferred_decimal or ".") == self.decimal_read
 
     @cached_property
     def _preferred_decimal(self) -> str:
@@ -316,7 +320,10 @@ class Table:
         """What stands before a column's decimals, if its cells alone can tell."""
         column = self.parsed[name]
         if isinstance(column, np.ndarray):
-            return self.decimal_read if shows_decimal(column) else ""
+            if column.dtype.kind != "f" or np.isnan(column).all():
+                return ""
+            if name in self.shown or shows_decimal(column):
+                return self.decimal_read
         alone = self._decide(name)
         return alone.notation.decimal if alone.notation and alone.sure else ""
 

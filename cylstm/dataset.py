@@ -287,6 +287,7 @@ def _encode(
         found, codes = np.unique(np.concatenate(rows), return_inverse=True)
     except TypeError:
         raise TypeError(f"{name}: expected labels that can be sorted, got a mixture") from None
+    found = _without_bytes(found, name)
     outputs = config["output_size"]
     known = _find_classes(found, max(outputs, 2), name) if classes is None else classes
     numbers = {label: number for number, label in enumerate(known)}
@@ -297,6 +298,16 @@ def _encode(
     encoded = np.array([numbers[label] for label in found.tolist()], kind)[codes]
     edges = np.cumsum([len(row) for row in rows])[:-1]
     return np.split(encoded.reshape(-1, *rows[0].shape[1:]), edges), known
+
+
+def _without_bytes(labels: Array, name: str) -> Array:
+    """Labels that are bytes, as some file formats have them, as the text that they are in UTF-8."""
+    if not any(isinstance(label, bytes) for label in labels.tolist()):
+        return labels
+    try:
+        return np.array([label.decode() for label in labels.tolist()])
+    except ValueError as error:
+        raise ValueError(f"{name}: expected labels of bytes to be UTF-8 text: {error}") from None
 
 
 def _find_classes(found: Array, count: int, name: str) -> Classes:

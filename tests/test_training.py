@@ -94,6 +94,18 @@ def test_a_binary_classifier_of_steps_learns():
     assert np.mean(model.predict(x) == labels) > 0.9
 
 
+@pytest.mark.parametrize("kind", ["S1", object])
+def test_labels_of_bytes_are_texts(kind):
+    x, y = labelled(20)
+    model = classifier()
+    labels = np.array([b"ab"[n : n + 1] for n in y], kind)
+    model.fit(x, labels, epochs=1, progress=False)
+    assert model.classes == ["a", "b"]
+    assert set(model.predict(x)) <= {"a", "b"}
+    with pytest.raises(ValueError, match="y: expected labels of bytes to be UTF-8"):
+        classifier().fit(x, [b"\xff", b"b"] * 10, epochs=1)
+
+
 def test_a_regression_learns_in_the_targets_units():
     x, y = running_sums(12, 40)
     model = regressor(hidden_size=8)

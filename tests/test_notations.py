@@ -92,6 +92,7 @@ def test_what_it_was_and_what_is_read(read, cells, values):
         ["1_000", "2_000"],
         ["A1", "B2"],
         ["030 123 456", "040 234 567"],
+        ["12.30.000", "13.30.000"],
         ["1/2", "3/4"],
         ["$5%", "$6%"],
         ["--5", "+-6"],
@@ -164,9 +165,23 @@ def test_options_decide(read, options, values):
     assert read(options, x=["1,234", "567"]).numbers("x").tolist() == values
 
 
+def test_options_do_not_override_what_cells_show(read):
+    for decimal in ".,":
+        assert read({"decimal": decimal}, x=["1.5", "2.25"]).numbers("x").tolist() == [1.5, 2.25]
+        assert read({"decimal": decimal}, x=["1,5", "2,25"]).numbers("x").tolist() == [1.5, 2.25]
+    assert read({"decimal": ","}, x=["1.234", "567.125"]).numbers("x").tolist() == [1234, 567125]
+
+
+def test_columns_that_show_it_late_decide_too(read):
+    table = read(x=["1.234"] * 3000, other=["1"] * 2999 + ["1,5"])
+    assert table.numbers("x")[0] == 1234
+
+
 def test_all_cells_are_looked_at(read):
     many = [f"{n}.5" for n in range(5000)]
-    assert read(x=[*many, "1,234.5"], y=["a"] * 5001).numbers("x")[-1] == 1234.5
+    for place in range(2, 5):  # a sample of every fifth would not have them all
+        cells = [*many[:place], "1,234.5", *many[place:]]
+        assert read(x=cells, y=["a"] * 5001).numbers("x")[place] == 1234.5
     unclear = [f"{n},{k:03}" for n in range(1, 30) for k in range(100)]
     assert read(x=[*unclear, "1,5"], y=["a"] * 2901).numbers("x")[:2].tolist() == [1.0, 1.001]
     late = read(x=["5"] * 5000 + ["text"])

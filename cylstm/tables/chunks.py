@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .numbers import Notation, is_missing, is_number_mark
 from .optional import import_pandas
 
 if TYPE_CHECKING:
@@ -44,9 +46,10 @@ class TextChunks:
     def __init__(self) -> None:
         self._chunks: list[Texts] = []
 
-    def add(self, cells: pd.Series) -> None:
-        """Take the next chunk."""
+    def add(self, cells: pd.Series) -> bool:
+        """Take the next chunk; True, since every cell is a text."""
         self._chunks.append(_factorize(cells))
+        return True
 
     def join(self) -> Texts:
         """The whole column; the chunks are given up."""
@@ -74,19 +77,39 @@ class NumberChunks:
     ----------
     most : int
         How many rows there can be; memory is taken for those that come.
+    notation : Notation, optional
+        How the chunks write numbers; None: they are numbers already.
+    marks : sequence of str
+        Cells that mean "no value", besides the usual ones.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, notation: Notation | None, marks: Sequence[str]) -> None:
         self._values = np.empty(most)
         self._rows = 0
-        self._whole = True
+        self._whole = notation is None
+        self._notation, self._marks = notation, marks
 
-    def add(self, cells: pd.Series) -> None:
-        """Take the next chunk, of integers or floats."""
+    def add(self, cells: pd.Series) -> bool:
+        """Take the next chunk; False if a cell holds something else than a number."""
+        if self._notation is None and cells.dtype.kind not in "iuf":
+            return False
         stop = self._rows + len(cells)
-        self._values[self._rows : stop] = cells.to_numpy()
+        values = cells.to_numpy() if self._notation is None else self._parse(cells, self._notation)
+        if values is None:
+            return False
+        self._values[self._rows : stop] = values
         self._whole &= cells.dtype.kind in "iu"
         self._rows = stop
+        return True
+
+    def _parse(self, cells: pd.Series, notation: Notation) -> NDArray[np.float64] | None:
+        if notation.is_simple(cells):
+            return notation.parse(cells)
+        cells = cells.str.strip()
+        held = ~(is_missing(cells, self._marks) | is_number_mark(cells))
+        values = np.full(len(cells), np.nan)
+        values[held] = notation.parse(cells[held])
+        return None if np.isnan(values[held]).any() else values
 
     def join(self) -> NDArray[Any]:
         """The whole column, integers in as few bytes as they need; the chunks are given up."""

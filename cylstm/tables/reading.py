@@ -66,10 +66,12 @@ def read_table(
     import_pandas()
     source = _read_source(Path(path))
     plan = _plan(source, missing)
+    columns = _read_columns(source, plan, missing, progress)
     return Table(
         source,
-        _read_columns(source, plan, missing, progress),
+        {name: columns[place] for place, name in enumerate(source.names)},
         plan.decimal,
+        {source.names[place]: notation for place, notation in plan.notations.items()},
         frozenset(source.names[place] for place in plan.shown),
         tuple(missing),
         decimal,
@@ -129,70 +131,65 @@ class _Plan(NamedTuple):
     """How to read columns, told by their places."""
 
     decimal: str
+    """What stands before the decimals of those that pandas reads."""
+    notations: dict[int, Notation]
+    """Those that hold numbers which pandas cannot read."""
     texts: set[int]
     shown: set[int]
+    """Those whose cells tell a decimal point from a comma."""
 
 
 def _plan(source: CsvText, marks: Sequence[str]) -> _Plan:
-    """What the first rows show.
-
-    The decimal separator that most columns have; the columns that pandas cannot read as numbers
-    with it; those whose cells tell that it is theirs.
-    """
+    """What the first rows show; pandas is given the decimal separator that most columns have."""
     pd = import_pandas()
     every = range(len(source.names))
     options = {"nrows": _SAMPLE_ROWS}
     sample = next(source.chunks(every, dict.fromkeys(every, "object"), options))[0]
-    cells, told = {}, {}
+    cells, sure = {}, {}
     for place in every:
         texts = sample[place].str.strip()
         counts = texts[~(is_missing(texts, marks) | is_number_mark(texts))].value_counts()
         cells[place] = pd.Series(counts.index, dtype=object)
         decision, _ = read_numbers(cells[place], counts.to_numpy())
         if decision.notation and decision.sure:
-            told[place] = decision.notation.decimal
-    decimals = list(told.values())
+            sure[place] = decision.notation
+    decimals = [notation.decimal for notation in sure.values()]
     decimal = "," if 2 * decimals.count(",") > len(decimals) else "."
-    simple = Notation(decimal).is_simple
-    return _Plan(
-        decimal,
-        {place for place in every if not simple(cells[place]).all()},
-        {place for place in every if told.get(place) == decimal},
-    )
+    plain = Notation(decimal)
+    others = {place for place in every if not plain.is_simple(cells[place])}
+    notations = {place: sure[place] for place in others & set(sure)}
+    return _Plan(decimal, notations, others - set(notations), set(sure))
 
 
 def _read_columns(
     source: CsvText, plan: _Plan, marks: Sequence[str], progress: bool
-) -> dict[str, Column]:
+) -> dict[int, Column]:
     """Each column as numbers or, where it holds something else, as texts."""
     places = set(range(len(source.names)))
-    columns = _read_once(source, places, plan.texts, plan.decimal, marks, progress)
-    if late := places - set(columns):  # texts that the first rows did not show
-        columns |= _read_once(source, late, late, plan.decimal, marks, progress)
-    return {name: columns[place] for place, name in enumerate(source.names)}
+    columns = _read_once(source, places, plan, marks, progress)
+    if late := places - set(columns):  # what the first rows did not show
+        texts = plan._replace(notations={}, texts=late)
+        columns |= _read_once(source, late, texts, marks, progress)
+    return columns
 
 
 def _read_once(
-    source: CsvText,
-    places: set[int],
-    texts: set[int],
-    decimal: str,
-    marks: Sequence[str],
-    progress: bool,
+    source: CsvText, places: set[int], plan: _Plan, marks: Sequence[str], progress: bool
 ) -> dict[int, Column]:
-    """Columns by their place, without those that should be numbers and are not."""
+    """Columns by their places, without those that should be numbers and are not."""
+    unread = plan.texts | set(plan.notations)
     missing = [*marks, *_spellings(MISSING | NUMBER_MARKS)]
-    options = {"decimal": decimal, "na_values": dict.fromkeys(places - texts, missing)}
+    options = {"decimal": plan.decimal, "na_values": dict.fromkeys(places - unread, missing)}
     columns: dict[int, TextChunks | NumberChunks] = {
-        place: TextChunks() if place in texts else NumberChunks(source.most_rows)
+        place: TextChunks()
+        if place in plan.texts
+        else NumberChunks(source.most_rows, plan.notations.get(place), marks)
         for place in sorted(places)
     }
     with _progress_bar(source, progress) as bar:
-        for chunk, end in source.chunks(sorted(places), dict.fromkeys(texts, "object"), options):
+        for chunk, end in source.chunks(sorted(places), dict.fromkeys(unread, "object"), options):
             for place in list(columns):
-                if place in texts or chunk[place].dtype.kind in "iuf":
-                    columns[place].add(chunk[place])
-                else:
+                if not columns[place].add(chunk[place]):
                     del columns[place]
             bar.update(end - bar.n)
     return {place: column.join() for place, column in columns.items()}

@@ -65,11 +65,13 @@ class Table:
     source : CsvText
         The file's text, which is written back as it is.
     parsed : dict of str to ndarray or Texts
-        The columns as pandas read them: numbers as programs write them, with `decimal_read`
-        before their decimals, or texts without surrounding blanks.
+        The columns as they were read: as numbers, or as texts without surrounding blanks.
     decimal_read : {".", ","}
+        What was taken to stand before the decimals of the numbers that pandas read.
+    notations_read : mapping of str to Notation
+        What the other numbers were taken to be written in.
     shown : set of str
-        Columns whose first rows show that `decimal_read` stands before their decimals.
+        Columns whose first rows tell a decimal point from a comma.
     marks : tuple of str
         Cells that mean "no value", besides the usual ones.
     decimal, thousands : str
@@ -85,6 +87,7 @@ class Table:
     source: CsvText
     parsed: Mapping[str, Column]
     decimal_read: str = "."
+    notations_read: Mapping[str, Notation] = field(default_factory=dict)
     shown: frozenset[str] = frozenset()
     marks: tuple[str, ...] = ()
     decimal: str = ""
@@ -285,7 +288,7 @@ class Table:
         if isinstance(column, np.ndarray) and self._is_read_rightly(name, column, given):
             values = self._without_marks(column.astype(np.float64, copy=False))
             held = bool(np.isfinite(values).any())
-            return Numbers(values, (given or Notation(self.decimal_read)) if held else None)
+            return Numbers(values, (given or self._notation_read(name)) if held else None)
         if given:
             return Numbers(self._parse(name, given), given)
         alone = self._decide(name)
@@ -294,17 +297,24 @@ class Table:
         return self._decide(name, self._preferred_decimal, self.thousands)
 
     def _is_read_rightly(self, name: str, column: NDArray[Any], given: Notation | None) -> bool:
-        """Whether what pandas read as numbers is what the cells mean."""
-        if given and given.is_share:  # but pandas read no such sign
-            return False
-        if column.dtype.kind != "f":
-            return True
+        """Whether the numbers that were read are what the cells mean."""
+        read, whole = self._notation_read(name), column.dtype.kind != "f"
         if given:
-            return given.decimal == self.decimal_read
+            same_unit = read.unit == given.unit or not (read.unit or given.is_share)
+            same_separators = read.decimal == given.decimal and read.thousands in (
+                "",
+                given.thousands,
+            )
+            return same_unit and (whole or same_separators)
+        if whole:
+            return True
         # Every cell may have been like 1.234, thousands in a file of decimal commas.
         if name in self.shown or shows_decimal(column):
             return True
-        return (self._preferred_decimal or ".") == self.decimal_read
+        return (self._preferred_decimal or ".") == read.decimal
+
+    def _notation_read(self, name: str) -> Notation:
+        return self.notations_read.get(name, Notation(self.decimal_read))
 
     @cached_property
     def _preferred_decimal(self) -> str:
@@ -323,7 +333,7 @@ class Table:
             if column.dtype.kind != "f" or np.isnan(column).all():
                 return ""
             if name in self.shown or shows_decimal(column):
-                return self.decimal_read
+                return self._notation_read(name).decimal
         alone = self._decide(name)
         return alone.notation.decimal if alone.notation and alone.sure else ""
 

@@ -103,8 +103,9 @@ class NumberChunks:
         return True
 
     def _parse(self, cells: pd.Series, notation: Notation) -> NDArray[np.float64] | None:
-        if notation.is_simple(cells):
-            return notation.parse(cells)
+        values = notation.parse_simple(cells)
+        if values is not None:
+            return values
         cells = cells.str.strip()
         held = ~(is_missing(cells, self._marks) | is_number_mark(cells))
         values = np.full(len(cells), np.nan)

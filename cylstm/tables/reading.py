@@ -156,7 +156,7 @@ def _plan(source: CsvText, marks: Sequence[str]) -> _Plan:
     decimals = [notation.decimal for notation in sure.values()]
     decimal = "," if 2 * decimals.count(",") > len(decimals) else "."
     plain = Notation(decimal)
-    others = {place for place in every if not plain.is_simple(cells[place])}
+    others = {place for place in every if plain.parse_simple(cells[place]) is None}
     notations = {place: sure[place] for place in others & set(sure)}
     return _Plan(decimal, notations, others - set(notations), set(sure))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Rows from which it is seen which columns could hold numbers.
-_SAMPLE_ROWS = 1000
+_SAMPLE_ROWS = 250
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",

@@ -65,6 +65,12 @@ def test_quotes_blanks_and_ends_of_lines_stay(read, text):
     assert added(table).decode().startswith(text.partition(end)[0])
 
 
+def test_carriage_returns_alone_end_lines_too(read):
+    table = read("a,b\r1,2\r3,4\r")
+    assert table.numbers("b").tolist() == [2, 4]
+    assert table.to_bytes() == b"a,b\r1,2\r3,4\r"
+
+
 def test_a_short_row_gets_its_cells_and_one_too_long_loses_them(read):
     assert added(read("a,b\n1\n2,3\n")) == b"a,b,new\n1,,x\n2,3,\n,,y\n"
     assert added(read("a,b\n1,2,\n3,4,\n")) == b"a,b,new\n1,2,x\n3,4,\n,,y\n"
@@ -90,6 +96,7 @@ def test_the_encoding_stays(read, mark):
         (b"\xff\xfea\x00\n\x00\x00", "not UTF-16 text"),
         (b"a,b\n1,\x00\n", r"byte 0x00 at offset 6"),
         (b"sep=;\n", "the file is empty"),
+        (b"a,b\n1,2\r 3,4\n", r"carriage return without a line feed \(byte 7\)"),
         (b"a,b\n,,\n,\n", "no rows below the header"),
     ],
 )

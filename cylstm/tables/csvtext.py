@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,7 +75,9 @@ class CsvText:
         ValueError
             If it has no header, or no rows below it.
         """
-        newline = "\r\n" if data.partition(b"\n")[0].endswith(b"\r") else "\n"
+        newline = _newline(path, data)
+        if newline == "\r":
+            data = data.replace(b"\r", b"\n")
         prefix = _prefix(data)
         start = len(prefix.encode())
         delimiter = prefix.rstrip('\r\n"')[-1:] or _find_delimiter(_lines(data, 0))
@@ -139,7 +142,7 @@ class CsvText:
     @cached_property
     def most_rows(self) -> int:
         """Not less than the number of rows."""
-        return max(self.data.count(b"\n"), self.data.count(b"\r")) + 1
+        return self.data.count(b"\n") + 1
 
     def records(self) -> Iterator[tuple[str, int]]:
         """The header and each row as they stand in the file, and the number of their cells."""
@@ -207,6 +210,20 @@ def _records(
                 return
     except csv.Error as error:
         raise ValueError(f"{path}: not a table: {error}") from None
+
+
+def _newline(path: str, data: bytes) -> str:
+    """What ends the lines of a text: pandas misreads those with carriage returns among others."""
+    if b"\r" not in data:
+        return "\n"
+    if b"\n" not in data:
+        return "\r"
+    if alone := re.search(rb"\r(?!\n)", data):
+        raise ValueError(
+            f"{path}: a carriage return without a line feed (byte {alone.start()}), where other "
+            "lines end otherwise; save the file with one kind of line ends"
+        )
+    return "\r\n" if data.find(b"\r") < data.find(b"\n") else "\n"
 
 
 def _prefix(data: bytes) -> str:

@@ -32,7 +32,7 @@ Column: TypeAlias = "NDArray[Any] | Texts"
 #: The most characters of a cell that a message quotes.
 _QUOTED = 60
 #: Rows among which an example is chosen.
-_EXAMPLES = 1000
+_EXAMPLES = 100
 
 
 class Numbers(NamedTuple):

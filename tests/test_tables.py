@@ -130,6 +130,20 @@ def test_new_columns_and_rows(read):
         table.with_columns(np.array([0]), {"a": ["1"]})
 
 
+def test_new_rows_can_be_read_and_taken_away(read):
+    table = read("t,x\n1,1.5\n2,2\n").with_rows({"t": ["3", "4"]}).with_rows({"x": ["5"]})
+    assert len(table) == 5
+    assert table.text("t").tolist() == ["1", "2", "3", "4", ""]
+    np.testing.assert_array_equal(table.numbers("x"), [1.5, 2, np.nan, np.nan, 5])
+    assert table.missing("x").tolist() == [False, False, True, True, False]
+    assert len(table.labels(None)) == 5
+    with pytest.raises(ValueError, match="row 5: '' is not a number"):
+        table.times("t")
+    wider = table.with_columns(np.array([0, 3]), {"p": ["a", "b"]})
+    assert wider.to_bytes() == b"t,x,p\n1,1.5,a\n2,2,\n3,,\n4,,b\n,5,\n"
+    assert wider.without_rows(2, 4).to_bytes() == b"t,x,p\n1,1.5,a\n2,2,\n,5,\n"
+
+
 # --- series -------------------------------------------------------------------------------------
 
 

@@ -100,7 +100,7 @@ class Table:
     _decided: dict[tuple[str, str], Numbers] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
-        return self._rows + len(next(iter(self.appended.values()), ()))
+        return self._rows + self._new_rows
 
     @property
     def path(self) -> str:
@@ -124,12 +124,15 @@ class Table:
 
     def text(self, name: str) -> pd.Series:
         """Cells of a column without surrounding blanks, shape (N,)."""
-        return self._as_texts(name).series
+        cells = self._as_texts(name).series
+        if not self._new_rows:
+            return cells
+        return import_pandas().concat([cells, self._new_cells(name)], ignore_index=True)
 
     def labels(self, names: str | Sequence[str] | None) -> pd.Series:
         """Cells of one or some columns as one text that tells rows apart, shape (N,)."""
         if not names:
-            return import_pandas().Series([""] * self._rows)
+            return import_pandas().Series([""] * len(self))
         first, *others = map(self.text, [names] if isinstance(names, str) else names)
         if not others:
             return first
@@ -138,6 +141,11 @@ class Table:
 
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Which rows have no value in a column, shape (N,)."""
+        numeric = self.looks_numeric(name)
+        new = self._is_missing(self._new_cells(name), among_numbers=numeric)
+        return np.concatenate([self._missing_in_file(name), new])
+
+    def _missing_in_file(self, name: str) -> NDArray[np.bool_]:
         column = self._column(name)
         if isinstance(column, np.ndarray):
             return np.isnan(self._without_marks(column.astype(np.float64, copy=False)))
@@ -164,6 +172,7 @@ class Table:
             )
         if notation is None:
             values = self._parse(name, Notation())
+        values = np.concatenate([values, (notation or Notation()).parse(self._new_cells(name))])
         missing = self.missing(name)
         learned = self.notations.get(self._key(name))
         how = f" with {learned.decimal!r} before decimals, as in training" if learned else ""
@@ -202,6 +211,8 @@ class Table:
         """
         if self.looks_numeric(name):
             values = self._as_numbers(name).values
+            new = self.notation(name).parse(self._new_cells(name))
+            values = np.concatenate([values, new])
             self._check(name, np.isfinite(values), "a number (as the column's others are)")
             return Times(import_pandas().Series(values), None)
         times = read_dates(self.text(name))
@@ -228,18 +239,34 @@ class Table:
         ValueError
             If there is a column of such a name already.
         """
-        added = dict(self.added)
+        added, appended = dict(self.added), dict(self.appended)
         for name, cells in columns.items():
             if name in self.source.names or name in added:
                 raise ValueError(f"{self.path}: there is a column {name!r} already")
-            whole = np.full(self._rows, "", object)
+            whole = np.full(len(self), "", object)
             whole[rows] = cells
-            added[name] = whole.tolist()
-        return replace(self, added=added)
+            added[name] = whole[: self._rows].tolist()
+            if self._new_rows:
+                appended[name] = whole[self._rows :].tolist()
+        return replace(self, added=added, appended=appended)
 
     def with_rows(self, columns: Mapping[str, list[str]]) -> Table:
         """A copy with more rows at its end; cells of columns that are not given are empty."""
-        return replace(self, appended=columns)
+        old, new = self._new_rows, len(next(iter(columns.values()), ()))
+        appended = {
+            name: [*self.appended.get(name, [""] * old), *columns.get(name, [""] * new)]
+            for name in {**self.appended, **columns}
+        }
+        return replace(self, appended=appended)
+
+    def without_rows(self, first: int, stop: int) -> Table:
+        """A copy without those of the rows from `with_rows` that are in this range."""
+        places = [place for place in range(self._rows, len(self)) if not first <= place < stop]
+        appended = {
+            name: [cells[place - self._rows] for place in places]
+            for name, cells in self.appended.items()
+        }
+        return replace(self, appended=appended)
 
     def to_bytes(self) -> bytes:
         """The file with what was added; what was read stands in it as it was."""
@@ -250,6 +277,15 @@ class Table:
     @property
     def _rows(self) -> int:
         return len(next(iter(self.parsed.values())))
+
+    @property
+    def _new_rows(self) -> int:
+        return len(next(iter(self.appended.values()), ()))
+
+    def _new_cells(self, name: str) -> pd.Series:
+        """A column's cells in the rows from `with_rows`."""
+        cells = self.appended.get(self._key(name), [""] * self._new_rows)
+        return import_pandas().Series(cells, dtype=object)
 
     def _key(self, name: str) -> str:
         return name if name in self.parsed else normal_name(name)

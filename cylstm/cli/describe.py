@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cylstm
-from cylstm.tables import TEST, TRAINING, VALIDATION, Column, Table
+from cylstm.tables import TEST, TRAINING, VALIDATION, Column, Notation, Table, find_suspect
 
 from .console import count, number, say
 from .problem import Problem
@@ -58,9 +58,16 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     order = f"by {recipe.time}" if recipe.time else "as in the file"
     series = f"{count(len(timeline.names), 'series', 'series')}, " if recipe.group else ""
     say("data", f"{table.path}: {count(len(table), 'row')}, {series}ordered {order}")
+    if empty := table.source.empty_rows:
+        say("ignored", f"{count(empty, 'row')} at the end without any value")
+    for line in _notations(table, recipe):
+        say("numbers", line)
     if timeline.repeats:
         repeats = f"{count(timeline.repeats, 'row')} with the time of the row before"
-        say("warning", f"{repeats}; --group tells series apart")
+        if copies := int(table.duplicates().sum()):
+            say("warning", f"{repeats}, {copies:,} of them a copy of an earlier row")
+        if copies < timeline.repeats:
+            say("warning", f"{repeats}; --group tells series apart")
     if short := _short_series(problem, parts):
         few = count(short, "series", "series")
         say("warning", f"{few} with too few training rows for the window: not learned")
@@ -76,6 +83,41 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     for line in (_missing_target(table, recipe), *(_missing(table, c) for c in recipe.columns)):
         if line:
             say("missing", line)
+    for name in recipe.notations:
+        if line := _suspect(table, name):
+            say("warning", line)
+
+
+def _notations(table: Table, recipe: Recipe) -> list[str]:
+    """For each notation other than that of programs, the columns that show it and an example."""
+    columns: dict[Notation, list[str]] = {}
+    examples = {}
+    for name, (cell, value) in table.examples(list(recipe.notations)).items():
+        if not _reads(cell, value):
+            columns.setdefault(table.notation(name), []).append(name)
+            examples[name] = f"{cell!r} is read as {value:.12g}"
+    return [f"{', '.join(names)}: {examples[names[0]]}" for names in columns.values()]
+
+
+def _reads(cell: str, value: float) -> bool:
+    """Whether Python reads a cell as the same number."""
+    try:
+        return float(cell) == value
+    except ValueError:
+        return np.isnan(value)
+
+
+def _suspect(table: Table, name: str) -> str:
+    """A value of a column that may mean that there is none; empty if there is no such."""
+    suspect = find_suspect(table.numbers(name))
+    if suspect is None:
+        return ""
+    others = f"{number(suspect.least)} to {number(suspect.greatest)}"
+    value = f"{suspect.value:.12g}"
+    return (
+        f"{name}: {value} comes {suspect.times:,} times, all others are {others}; if it means "
+        f"no value: --missing={value}"
+    )
 
 
 def _short_series(problem: Problem, parts: NDArray[np.int64]) -> int:

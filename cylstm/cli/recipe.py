@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cylstm.arrays import as_choice, as_size
-from cylstm.tables import Column, Table, Timeline, learn_columns
+from cylstm.tables import Column, Notation, Table, Timeline, learn_columns
 
 TASKS = ("forecast", "regression", "classification")
 DEFAULT_WINDOW = 32
@@ -28,8 +28,10 @@ class Recipe:
         Column to predict.
     columns : tuple of Column
         Input columns, for a forecast those besides the target.
-    group, time : str or None
-        Columns that name a row's series and its time.
+    group : tuple of str
+        Columns that together name a row's series.
+    time : str or None
+        Column of a row's time.
     window : int
         Rows that the model sees.
     horizon : int
@@ -40,18 +42,24 @@ class Recipe:
         The target's training mean, where a forecast finds no value yet.
     spreads : dict of str to float
         Standard deviation of each training series' target, by which forecasts are scaled.
+    notations : dict of str to Notation
+        How each column of numbers, the target among them, writes them.
+    missing : tuple of str
+        Cells that mean "no value", besides the usual ones.
     """
 
     task: str
     target: str
     columns: tuple[Column, ...]
-    group: str | None
+    group: tuple[str, ...]
     time: str | None
     window: int
     horizon: int = 0
     season: int = 0
     fill: float = 0.0
     spreads: dict[str, float] = field(default_factory=dict)
+    notations: dict[str, Notation] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for a model file."""
@@ -64,8 +72,18 @@ class Recipe:
             as_choice(data["task"], "task", TASKS)
             for name, least in (("window", 1), ("horizon", 0), ("season", 0)):
                 as_size(data[name], name, minimum=least)
-            columns = tuple(Column.from_dict(column) for column in data["columns"])
-            return cls(**{**data, "columns": columns})
+            return cls(
+                **{
+                    **data,
+                    "columns": tuple(map(Column.from_dict, data["columns"])),
+                    "group": _texts(data["group"]),
+                    "missing": _texts(data.get("missing", ())),
+                    "notations": {
+                        str(name): Notation.from_dict(notation)
+                        for name, notation in data.get("notations", {}).items()
+                    },
+                }
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged description of the table: {error!r}") from None
 
@@ -78,7 +96,7 @@ def learn_recipe(
     Parameters
     ----------
     args : argparse.Namespace
-        With task, target, inputs, categories, group, time, window, horizon and season.
+        With task, target, inputs, categories, group, time, missing, window, horizon and season.
     table : Table
     timeline : Timeline
     training : ndarray of bool, shape (N,)
@@ -103,12 +121,20 @@ def learn_recipe(
         timeline,
         rows,
         _chosen_inputs(args),
-        exclude={args.target, args.group, args.time},
+        exclude={args.target, *args.group, args.time},
         categories=args.categories,
     )
     longest = int(np.bincount(timeline.start[training]).max())
+    numbers = [column.name for column in columns if column.categories is None]
     recipe = Recipe(
-        args.task, args.target, tuple(columns), args.group, args.time, _window(args, longest)
+        args.task,
+        args.target,
+        tuple(columns),
+        tuple(args.group),
+        args.time,
+        _window(args, longest),
+        notations={name: table.notation(name) for name in [*numbers, *_number_target(args)]},
+        missing=tuple(args.missing),
     )
     if args.task == "forecast":
         _check_length(args, table, recipe.window + args.horizon, longest)
@@ -116,6 +142,18 @@ def learn_recipe(
     if not columns:
         raise ValueError(f"{table.path}: none of its columns can be an input")
     return recipe, ignored
+
+
+def _texts(data: object) -> tuple[str, ...]:
+    """Texts out of a model file, where one alone or none may stand for a list of them."""
+    texts = (data,) if isinstance(data, str) else data or ()
+    if not (isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts)):
+        raise ValueError(f"expected texts, got {data!r}")
+    return tuple(texts)
+
+
+def _number_target(args: argparse.Namespace) -> list[str]:
+    return [] if args.task == "classification" else [args.target]
 
 
 def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 import cylstm
 from cylstm.tables import TEST, TRAINING, VALIDATION, Timeline, read_table
+from cylstm.tables.numbers import DECIMALS, SEPARATORS
 
 from . import arguments, scoring
 from .console import check_output, count, say, size
@@ -23,8 +24,11 @@ PART_NAMES = ("training", "validation", "held-out")
 EPILOG = """\
 how the table is read
   A header, then one row for each time, oldest first (or --time names the column
-  to sort by). --group names the column that tells many series apart.
+  to sort by). --group names the columns that tell many series apart.
   Text columns become categories: a feature for each text in the training part.
+  Numbers may have decimal commas, separators of thousands, percent signs,
+  currencies, k, M or B: each column is read in the notation that all its cells
+  show, which is said, stored with the model and used again by predict.
   A missing number takes the last value of its series, before the first one the
   mean of the training part. Numbers that rise or fall with every row are left
   out, as are texts that hardly repeat, unless --inputs or --categories name them.
@@ -53,8 +57,19 @@ def add_parser(commands: Any) -> None:
         epilog=EPILOG,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("data", metavar="DATA.csv", help="the table (UTF-8, with a header)")
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
+    parser.add_argument(
+        "data",
+        metavar="DATA.csv",
+        help="the table, with a header: CSV in UTF-8 or UTF-16, perhaps compressed (.gz, .bz2, "
+        ".xz, .zip), .xlsx or .parquet",
+    )
+    parser.add_argument(
+        "--target",
+        required=True,
+        type=arguments.name,
+        metavar="COLUMN",
+        help="column to predict",
+    )
     parser.add_argument(
         "--task",
         choices=TASKS,
@@ -70,28 +85,74 @@ def add_parser(commands: Any) -> None:
         help="where to save the model (default %(default)s)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    _add_notation_options(parser.add_argument_group("cells"))
     _add_data_options(parser.add_argument_group("columns and windows"))
     _add_model_options(parser.add_argument_group("model"))
     _add_training_options(parser.add_argument_group("training"))
+
+
+def _add_notation_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--decimal",
+        choices=DECIMALS,
+        default="",
+        help="what stands before decimals where a column does not show it (1,234)",
+    )
+    group.add_argument(
+        "--thousands",
+        choices=SEPARATORS,
+        default="",
+        help="what stands between groups of digits where a column does not show it",
+    )
+    group.add_argument(
+        "--missing",
+        action="append",
+        default=[],
+        metavar="CELL",
+        help="a cell that means no value, such as -999 (may be repeated; those that begin with "
+        "a dash as --missing=--)",
+    )
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--inputs",
         type=arguments.names,
+        action="extend",
         metavar="A,B,C",
         help="columns to look at (default: every usable one); a forecast always sees the past of "
         "its target",
     )
     group.add_argument(
+        "--input",
+        type=arguments.name,
+        action="append",
+        dest="inputs",
+        metavar="NAME",
+        help="one more of them, whose name may hold commas",
+    )
+    group.add_argument(
         "--categories",
         type=arguments.names,
+        action="extend",
         default=[],
         metavar="A,B",
         help="columns of numbers that are really categories, such as codes",
     )
-    group.add_argument("--group", metavar="COLUMN", help="column that names the series of a row")
-    group.add_argument("--time", metavar="COLUMN", help="column to sort by: dates or numbers")
+    group.add_argument(
+        "--group",
+        type=arguments.names,
+        action="extend",
+        default=[],
+        metavar="A,B",
+        help="columns that together name the series of a row",
+    )
+    group.add_argument(
+        "--time",
+        type=arguments.name,
+        metavar="COLUMN",
+        help="column to sort by: dates or numbers",
+    )
     group.add_argument(
         "--window",
         type=arguments.positive_int,
@@ -196,7 +257,13 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, judge and save; the exit status."""
     _check(args)
-    table = read_table(args.data)
+    table = read_table(
+        args.data,
+        missing=args.missing,
+        decimal=args.decimal,
+        thousands=args.thousands,
+        progress=not args.quiet,
+    )
     timeline = Timeline.of(table, args.group, args.time)
     parts = timeline.parts(args.validation_fraction, args.test_fraction)
     recipe, ignored = learn_recipe(args, table, timeline, parts == TRAINING)
@@ -206,6 +273,8 @@ def run(args: argparse.Namespace) -> int:
     model = _make_model(args, problem, ends[TRAINING])
     describe_data(problem, parts, ignored)
     say("model", describe_network(model))
+    problem.release_table()
+    del table
 
     try:
         history = _fit(args, model, problem, ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class Timeline:
     start, stop : ndarray of int64
         First position of the series a position belongs to, and one past its last.
     names : tuple of str
-        The series' names in order: values of the group column, or one empty name.
+        The series' names in order: values of the group columns, or one empty name.
     repeats : int
         How many rows have the time of the row before them in their series.
     """
@@ -40,8 +41,12 @@ class Timeline:
     repeats: int = 0
 
     @classmethod
-    def of(cls, table: Table, group: str | None = None, time: str | None = None) -> Timeline:
+    def of(
+        cls, table: Table, group: str | Sequence[str] | None = None, time: str | None = None
+    ) -> Timeline:
         """Order a table's rows by `group` (in order of appearance) and `time` (else as they are).
+
+        `group` is the column, or the columns, that name a row's series.
 
         Raises
         ------
@@ -49,8 +54,7 @@ class Timeline:
             If a column is missing or a time is neither a number nor a date.
         """
         pd = import_pandas()
-        names = table.text(group) if group else pd.Series([""] * len(table))
-        codes, unique = pd.factorize(names)
+        codes, unique = pd.factorize(table.labels(group))
         instants = table.times(time).instants.to_numpy() if time else np.zeros(len(table))
         rows = np.lexsort((instants, codes)) if time else np.argsort(codes, kind="stable")
         edges = np.searchsorted(codes[rows], np.arange(len(unique) + 1))

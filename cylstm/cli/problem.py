@@ -33,9 +33,9 @@ class Problem:
     def __init__(self, recipe: Recipe, table: Table, timeline: Timeline) -> None:
         self.recipe, self.table, self.timeline = recipe, table, timeline
         self._read_target()
-        self.features = np.hstack(
-            [*self._history(), *(column.encode(table, timeline) for column in recipe.columns)]
-        ).astype(np.float32)
+        inputs = [column.encode(table, timeline) for column in recipe.columns]
+        inputs += [column.encode(table, timeline) for column in recipe.calendar]
+        self.features = np.hstack([*self._history(), *inputs]).astype(np.float32)
 
     def sequences(self, ends: Positions) -> list[NDArray[np.float32]]:
         """The model's input for windows that end at these positions: views, (T_i, F)."""

@@ -10,20 +10,26 @@ from typing import Any
 import numpy as np
 
 import cylstm
-from cylstm.tables import TEST, TRAINING, VALIDATION, Timeline, read_table
+from cylstm.tables import TEST, TRAINING, VALIDATION, Table, Timeline, find_time, read_table
 
 from . import arguments, scoring
 from .console import check_output, count, say, size
 from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
-from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe
+from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe, wants_gaps_filled
 
+TIME_FORMAT_HELP = (
+    "how times are written, if that cannot be told from them: as strftime takes it, such as "
+    "%%d/%%m/%%Y; s, ms, us or ns since 1970; or number"
+)
 PART_NAMES = ("training", "validation", "held-out")
 
 EPILOG = """\
 how the table is read
-  A header, then one row for each time, oldest first (or --time names the column
-  to sort by). --group names the column that tells many series apart.
+  A header, then one row for each time. Rows are sorted by the column that holds
+  dates, or by the one that --time names. --group names the column that tells
+  many series apart. How times are written and how far rows are apart is decided
+  from the whole column, said, and kept with the model.
   Text columns become categories: a feature for each text in the training part.
   A missing number takes the last value of its series, before the first one the
   mean of the training part. Numbers that rise or fall with every row are left
@@ -91,7 +97,31 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         help="columns of numbers that are really categories, such as codes",
     )
     group.add_argument("--group", metavar="COLUMN", help="column that names the series of a row")
-    group.add_argument("--time", metavar="COLUMN", help="column to sort by: dates or numbers")
+    group.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="column to sort by: dates or numbers; DATE,TIME for a date and a time of day in two "
+        "columns; none for the file's order (default: the column of dates, if there is one)",
+    )
+    group.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help=TIME_FORMAT_HELP,
+    )
+    group.add_argument(
+        "--fill-gaps",
+        action=argparse.BooleanOptionalAction,
+        help="insert an empty row for each that is absent between two (default: where most rows "
+        "are one step apart on every day of the week)",
+    )
+    group.add_argument(
+        "--calendar",
+        type=arguments.names,
+        default=[],
+        metavar="A,B",
+        help="inputs made of a row's time: hour, weekday, month, and holidays:COUNTRY, such as "
+        "holidays:DE or holidays:US-CA (needs the package holidays)",
+    )
     group.add_argument(
         "--window",
         type=arguments.positive_int,
@@ -197,7 +227,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, judge and save; the exit status."""
     _check(args)
     table = read_table(args.data)
-    timeline = Timeline.of(table, args.group, args.time)
+    table, timeline = _in_time_order(args, table)
     parts = timeline.parts(args.validation_fraction, args.test_fraction)
     recipe, ignored = learn_recipe(args, table, timeline, parts == TRAINING)
     problem = make_problem(recipe, table, timeline)
@@ -217,6 +247,25 @@ def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt
     _judge_and_save(args, problem, model, ends)
     return 130 if history.stopped == "interrupted" else 0
+
+
+def _in_time_order(args: argparse.Namespace, table: Table) -> tuple[Table, Timeline]:
+    """The table and the order of its rows, with its gaps filled if that is wanted."""
+    time = time_columns(args, table)
+    timeline = Timeline.of(table, args.group, time or None, time_format=args.time_format)
+    if wants_gaps_filled(args, timeline):
+        return timeline.with_gaps_filled(table, args.group)
+    return table, timeline
+
+
+def time_columns(args: argparse.Namespace, table: Table) -> tuple[str, ...]:
+    """The columns of times that --time names, or that are found; none for the file's order."""
+    if args.time is None:
+        table.require([args.target])
+        return find_time(table, args.group, exclude=[args.target])
+    if args.time in table.columns:
+        return (args.time,)
+    return () if args.time == "none" else tuple(arguments.names(args.time))
 
 
 def _judge_and_save(

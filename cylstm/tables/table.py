@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .numbers import LARGEST, is_missing, parse_numbers
 from .optional import import_pandas
-from .times import Times, read_dates
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .times import DateNotation, NumberNotation
+
+
+class TimeColumn(NamedTuple):
+    """A column as points in time, and how it writes them."""
+
+    instants: pd.Series
+    notation: DateNotation | NumberNotation
 
 
 @dataclass(frozen=True)
@@ -82,21 +90,18 @@ class Table:
         numeric, present = np.isfinite(self._parsed(name)), ~self.missing(name)
         return bool(2 * np.count_nonzero(numeric & present) > np.count_nonzero(present))
 
-    def times(self, name: str) -> Times:
-        """A column as points in time: numbers or, where most cells are none, dates.
+    def times(self, name: str) -> TimeColumn:
+        """A column as points in time: dates or numbers.
 
         Raises
         ------
         ValueError
-            If a cell is neither, or missing.
+            If a cell is neither, or missing, or if cells can be read in two ways.
         """
-        if self.looks_numeric(name):
-            values = self._parsed(name)
-            self._check(name, np.isfinite(values), "a number (as the column's others are)")
-            return Times(import_pandas().Series(values), None)
-        times = read_dates(self.text(name))
-        self._check(name, times.instants.notna().to_numpy(bool), "a number or a date")
-        return times
+        from .time_axis import read_axis
+
+        reading = read_axis(self, (name,), np.zeros(len(self), np.int64))
+        return TimeColumn(import_pandas().Series(reading.instants), reading.axis.notation)
 
     def with_columns(self, rows: NDArray[np.int64], columns: Mapping[str, list[str]]) -> Table:
         """A copy with new columns: one cell for each of `rows`, the others empty.
@@ -120,6 +125,11 @@ class Table:
         pd = import_pandas()
         frame = pd.concat([self.frame, pd.DataFrame(columns, dtype=object)], ignore_index=True)
         return replace(self, frame=frame.fillna(""))
+
+    def without_rows(self, first: int, stop: int) -> Table:
+        """A copy without the rows from `first` up to `stop`."""
+        kept = self.frame.drop(index=range(first, stop)).reset_index(drop=True)
+        return replace(self, frame=kept)
 
     def to_bytes(self) -> bytes:
         """The table as a CSV file, with the delimiter that it was read with."""

@@ -1,0 +1,328 @@
+"""The column (or columns) of a table that says when a row was: found, read, continued."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frequency import Frequency
+from .numbers import is_missing
+from .table import Table
+from .time_formats import COLUMN_BREAK
+from .time_inference import CellError, UndecidedTimesError, find_zone, infer_times
+from .times import DateNotation, NumberNotation, Times, notation_from_dict
+from .zones import to_wall
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Names of columns that hold times, whatever they look like.
+_TIME_NAME = re.compile(
+    r"date|time|stamp|datum|zeit|fecha|year|jahr|month|monat|week|quarter|^(ds|ts|day|tag|period)$"
+)
+#: Columns that hold a date's parts, the large before the small.
+_PARTS = (
+    ("year", "yr"),
+    ("month", "mon"),
+    ("day",),
+    ("hour", "hr"),
+    ("minute", "min"),
+    ("second", "sec"),
+)
+_HOURS = ("hour", "hr", "stunde", "hour_ending")
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """How a table says when its rows were.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        One column, or several that are read as one: a date and a time of day.
+    notation : DateNotation or NumberNotation
+    frequency : Frequency or None
+        None where no series has two rows.
+    """
+
+    columns: tuple[str, ...]
+    notation: DateNotation | NumberNotation
+    frequency: Frequency | None = None
+
+    def __str__(self) -> str:
+        return " and ".join(self.columns)
+
+    def cells(self, instants: NDArray[Any]) -> dict[str, list[str]]:
+        """What stands in each of the columns at these times."""
+        texts = [text.split(COLUMN_BREAK) for text in self.notation.write(instants)]
+        return {name: [text[n] for text in texts] for n, name in enumerate(self.columns)}
+
+    def after(self, last: Any, count: int) -> NDArray[Any]:
+        """The times of the `count` rows that follow one at `last`; none without a frequency."""
+        if self.frequency is None:
+            return np.array([], np.asarray(last).dtype)
+        return self.frequency.after(last, count, self.notation.zone)
+
+    def wall(self, instants: NDArray[Any]) -> NDArray[Any]:
+        """What a clock shows at instants.
+
+        Raises
+        ------
+        ValueError
+            If the times are counts, of which no clock knows.
+        """
+        if instants.dtype.kind != "M":
+            raise ValueError(f"column {str(self)!r} holds plain numbers, not dates")
+        return to_wall(instants, self.notation.zone)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for a model file."""
+        frequency = None if self.frequency is None else self.frequency.to_dict()
+        return {
+            "columns": list(self.columns),
+            "notation": self.notation.to_dict(),
+            "frequency": frequency,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TimeAxis:
+        """Inverse of `to_dict`; KeyError, TypeError or ValueError for anything else."""
+        frequency = data["frequency"]
+        return cls(
+            tuple(map(str, data["columns"])),
+            notation_from_dict(data["notation"]),
+            None if frequency is None else Frequency.from_dict(frequency),
+        )
+
+
+class AxisReading(NamedTuple):
+    """An axis as read from a table.
+
+    Attributes
+    ----------
+    axis : TimeAxis
+        With the notation of this table; the frequency is the one given, if any.
+    instants : ndarray, shape (N,)
+        The time of each row of the table.
+    reason : str
+        What spoke for this notation, where there was another.
+    rewritten : bool
+        Whether the notation is another than the one given.
+    """
+
+    axis: TimeAxis
+    instants: NDArray[Any]
+    reason: str = ""
+    rewritten: bool = False
+
+
+def read_axis(
+    table: Table,
+    columns: Sequence[str],
+    series: NDArray[np.int64],
+    *,
+    given: str | None = None,
+    stored: TimeAxis | None = None,
+) -> AxisReading:
+    """Read the times of a table's rows.
+
+    Parameters
+    ----------
+    table : Table
+    columns : sequence of str
+    series : ndarray of int, shape (N,)
+        Number of the series that each row belongs to.
+    given : str, optional
+        The notation as `--time-format` takes it.
+    stored : TimeAxis, optional
+        What is known from training: its notation is used if it reads every cell.
+
+    Raises
+    ------
+    ValueError
+        If a column is absent, a cell is no time, or two readings are possible.
+    """
+    texts = _joined(table, columns)
+    if stored is not None and given is None:
+        times = stored.notation.read(texts, series)
+        if not _is_none(times.instants).any():
+            return AxisReading(replace(stored, notation=times.notation), times.instants)
+    label = " and ".join(map(repr, columns))
+    try:
+        inference = infer_times(texts, series, given)
+    except CellError as error:
+        cell = texts.iloc[error.row].replace(COLUMN_BREAK, " ")
+        form = f" as --time-format {given!r} says" if given else ""
+        raise ValueError(
+            f"{table.path}: column {label}, row {error.row + 1}: {cell!r} is not "
+            f"{error.expected}{form}"
+        ) from None
+    except ValueError as error:
+        raise type(error)(f"{table.path}: column {label}: {error}") from None
+    times = find_zone(inference.times, series)
+    if stored is not None and _is_date(stored.notation, times) != (
+        times.instants.dtype.kind == "M"
+    ):
+        raise ValueError(
+            f"{table.path}: column {label} holds {times.notation}, in training it held "
+            f"{stored.notation}"
+        )
+    frequency = None if stored is None else stored.frequency
+    axis = TimeAxis(tuple(columns), times.notation, frequency)
+    return AxisReading(axis, times.instants, inference.reason, stored is not None)
+
+
+def _is_date(notation: DateNotation | NumberNotation, times: Times) -> bool:
+    return isinstance(notation, DateNotation) or bool(notation.unit)
+
+
+def _is_none(instants: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.isnat(instants) if instants.dtype.kind == "M" else ~np.isfinite(instants)
+
+
+def _joined(table: Table, columns: Sequence[str]) -> pd.Series:
+    """The cells of one column, or those of several as one text; empty where one is missing."""
+    first, *others = (table.text(name) for name in columns)
+    texts = first
+    for other in others:
+        texts = texts + COLUMN_BREAK + other
+    missing = [is_missing(other) for other in others]
+    return texts.mask(np.logical_or.reduce(missing), "") if missing else texts
+
+
+# --- which columns hold times -------------------------------------------------------------------
+
+
+class _Found(NamedTuple):
+    """A column that may hold the times, and how much speaks for it."""
+
+    columns: tuple[str, ...]
+    named: bool
+    repeats: int
+    in_order: bool
+    order: NDArray[np.int64]
+
+    @property
+    def merit(self) -> tuple[bool, bool, int]:
+        return (self.named, self.in_order, -self.repeats)
+
+
+def find_time_columns(
+    table: Table, series: NDArray[np.int64], exclude: Iterable[str | None] = ()
+) -> tuple[str, ...]:
+    """The column, or the columns of date and time of day, that hold the times of a table's rows.
+
+    Columns of text are found by what they hold; numbers such as 2019 or 20190131 also need the
+    name of a time, or to be evenly spaced. Empty if there is none.
+
+    Raises
+    ------
+    ValueError
+        If two columns could be meant, which would put the rows in different orders; or if a column
+        by its name and most of its cells holds times, but not in all its cells.
+    """
+    exclude = set(exclude)
+    names = [name for name in table.columns if name not in exclude]
+    dates = [name for name in names if _kind(table, name) == "date"]
+    choices: list[tuple[str, ...]] = [(name,) for name in dates]
+    if dates and (clocks := clock_columns(table, {*exclude, *dates})):
+        choices = [(dates[0], clocks[0]), *choices]
+    if (pieces := _pieces(names)) and set(dates) <= set(pieces):
+        choices = [pieces, *choices]
+    found = [reading for choice in choices if (reading := _try(table, choice, series))]
+    if not found:
+        return ()
+    best = max(found, key=lambda choice: choice.merit)
+    _check_rivals(table, best, found)
+    return best.columns
+
+
+def _kind(table: Table, name: str) -> str:
+    """What a column seems to hold by some of its cells: "date", "clock" or nothing of these.
+
+    Where its name says that it holds times, a tenth of the cells may be slips.
+    """
+    step = max(1, len(table) // 100)
+    texts = table.frame[name].iloc[::step].str.strip()
+    texts = texts[~is_missing(texts)].reset_index(drop=True)
+    named = bool(_TIME_NAME.search(name.lower()))
+    for _ in range(1 + (len(texts) // 10 if named else 0)):
+        if not len(texts):
+            break
+        try:
+            times = infer_times(texts, np.zeros(len(texts), np.int64)).times
+        except CellError as error:
+            texts = texts.drop(error.row).reset_index(drop=True)
+        except UndecidedTimesError:
+            return "date"
+        except ValueError:
+            break
+        else:
+            return _kind_of(times, named)
+    return ""
+
+
+def _kind_of(times: Times, named: bool) -> str:
+    if times.instants.dtype.kind != "M":
+        return ""
+    if isinstance(times.notation, DateNotation):
+        return "date" if times.notation.has_date else "clock"
+    rising = np.all(np.diff(times.instants) > np.timedelta64(0))
+    return "date" if named or rising else ""
+
+
+def clock_columns(table: Table, exclude: Iterable[str | None] = ()) -> list[str]:
+    """Columns that hold times of day, or hours that go with dates."""
+    names = [name for name in table.columns if name not in set(exclude)]
+    clocks = [name for name in names if _kind(table, name) == "clock"]
+    return clocks or [name for name in names if name.lower() in _HOURS]
+
+
+def _pieces(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns called year, month, day, hour ..., from the year on as far as they go."""
+    found = []
+    for words in _PARTS:
+        column = next((name for name in names if name.lower() in words), None)
+        if column is None:
+            break
+        found.append(column)
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _try(table: Table, columns: tuple[str, ...], series: NDArray[np.int64]) -> _Found | None:
+    """Read columns as times; None if they hold none and are not called so either."""
+    named = all(_TIME_NAME.search(name.lower()) for name in columns) or len(columns) > 2
+    try:
+        instants = read_axis(table, columns, series).instants
+    except ValueError:
+        if named and len(columns) == 1:
+            raise
+        return None
+    if instants.dtype.kind != "M":
+        return None
+    order = np.lexsort((instants, series))
+    same = np.diff(series[order]) == 0
+    repeats = int((np.diff(instants[order])[same] == np.timedelta64(0)).sum())
+    steps = np.diff(instants)[np.diff(series) == 0]
+    zero = np.timedelta64(0)
+    return _Found(
+        columns, named, repeats, bool((steps >= zero).all() or (steps <= zero).all()), order
+    )
+
+
+def _check_rivals(table: Table, best: _Found, found: Sequence[_Found]) -> None:
+    """Raise ValueError if another column has as much for it and gives another order."""
+    for other in found:
+        apart = not set(other.columns) & set(best.columns)
+        if apart and other.merit[:2] == best.merit[:2] and not best.in_order:
+            names = [",".join(choice.columns) for choice in (best, other)]
+            if not np.array_equal(other.order, best.order):
+                raise ValueError(
+                    f"{table.path}: {names[0]!r} and {names[1]!r} both hold times and put the rows "
+                    f"in different orders; say which by --time (--time none: the file's order)"
+                )

@@ -212,7 +212,7 @@ def test_a_table_without_the_target_is_predicted(cli, folder, sales):
 
 
 def test_missing_values_and_columns_are_dealt_with_and_said(cli, folder):
-    header, rows = series(100, name=[f"row {n}" for n in range(100)], count=range(100))
+    header, rows = series(100, name=[f"row {n}" for n in range(100)], number=range(100))
     rows = [list(row) for row in rows]
     rows[0][1] = rows[5][1] = "NA"
     rows[7][2] = ""
@@ -225,7 +225,7 @@ def test_missing_values_and_columns_are_dealt_with_and_said(cli, folder):
         "sky: 1 cell, which belong to no category",
         "sales: 2 rows neither learned nor judged",
         "name: 70 different texts in 70 rows",
-        "count: rises or falls with every row",
+        "number: rises or falls with every row",
         "2 categories: sky",
         "split       70 rows for training, 10 to choose the epoch, 20 held out",
     ):

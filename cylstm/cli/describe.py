@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 import cylstm
 from cylstm.tables import TEST, TRAINING, VALIDATION, Column, Table, TimeAxis, Timeline
-from cylstm.tables.timeline import TimeFindings
 
 from .console import count, number, say
 from .problem import Problem
@@ -62,7 +61,7 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     rows = count(len(table) - timeline.found.filled, "row")
     say("data", f"{table.path}: {rows}, {series}ordered {_order(recipe, timeline)}")
     if recipe.time:
-        _describe_time(recipe.time, timeline.found)
+        _describe_time(recipe.time, timeline)
     if short := _short_series(problem, parts):
         few = count(short, "series", "series")
         say("warning", f"{few} with too few training rows for the window: not learned")
@@ -92,9 +91,13 @@ def _order(recipe: Recipe, timeline: Timeline) -> str:
     return f"by {recipe.time}{in_file}"
 
 
-def _describe_time(time: TimeAxis, found: TimeFindings) -> None:
+def _describe_time(time: TimeAxis, timeline: Timeline) -> None:
     """Print what was found out about a table's times."""
-    say("time", f"{time}: {time.notation}" + (f" ({found.reason})" if found.reason else ""))
+    found = timeline.found
+    notation = (
+        str(time.notation) if timeline.instants is None else time.explain(timeline.instants[-1])
+    )
+    say("time", f"{time}, {notation}" + (f"\n({found.reason})" if found.reason else ""))
     if found.duplicates:
         say("warning", f"{count(found.duplicates, 'row')} equal to another in every cell: left out")
     if found.repeats:

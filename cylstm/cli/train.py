@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 import cylstm
-from cylstm.tables import TEST, TRAINING, VALIDATION, Table, Timeline, find_time, read_table
+from cylstm.tables import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    AxisReading,
+    Table,
+    Timeline,
+    find_time,
+    read_table,
+)
 
 from . import arguments, scoring
 from .console import check_output, count, say, size
@@ -251,21 +260,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _in_time_order(args: argparse.Namespace, table: Table) -> tuple[Table, Timeline]:
     """The table and the order of its rows, with its gaps filled if that is wanted."""
-    time = time_columns(args, table)
-    timeline = Timeline.of(table, args.group, time or None, time_format=args.time_format)
+    time = _time(args, table)
+    timeline = Timeline.of(table, args.group, time, time_format=args.time_format)
     if wants_gaps_filled(args, timeline):
         return timeline.with_gaps_filled(table, args.group)
     return table, timeline
 
 
-def time_columns(args: argparse.Namespace, table: Table) -> tuple[str, ...]:
-    """The columns of times that --time names, or that are found; none for the file's order."""
+def _time(args: argparse.Namespace, table: Table) -> AxisReading | str | list[str] | None:
+    """The columns of times that --time names, or that are found; None for the file's order."""
     if args.time is None:
         table.require([args.target])
         return find_time(table, args.group, exclude=[args.target])
     if args.time in table.columns:
-        return (args.time,)
-    return () if args.time == "none" else tuple(arguments.names(args.time))
+        return str(args.time)
+    return None if args.time == "none" else arguments.names(args.time)
 
 
 def _judge_and_save(

@@ -24,13 +24,14 @@ from .calendar_columns import CalendarColumn, calendar_columns
 from .columns import Column, learn_columns
 from .reading import read_table
 from .table import Table
-from .time_axis import TimeAxis
+from .time_axis import AxisReading, TimeAxis
 from .timeline import TEST, TRAINING, VALIDATION, Timeline, find_time
 
 __all__ = [
     "TEST",
     "TRAINING",
     "VALIDATION",
+    "AxisReading",
     "CalendarColumn",
     "Column",
     "Table",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .frequency import Frequency
 from .numbers import is_missing
+from .optional import import_pandas
 from .table import Table
 from .time_formats import COLUMN_BREAK
 from .time_inference import CellError, UndecidedTimesError, find_zone, infer_times
@@ -61,6 +62,16 @@ class TimeAxis:
         """What stands in each of the columns at these times."""
         texts = [text.split(COLUMN_BREAK) for text in self.notation.write(instants)]
         return {name: [text[n] for text in texts] for n, name in enumerate(self.columns)}
+
+    def explain(self, instant: Any) -> str:
+        """The notation, and how it reads one cell."""
+        if np.asarray(instant).dtype.kind != "M":
+            return str(self.notation)
+        times = np.array([instant])
+        cell = self.notation.write(times)[0].replace(COLUMN_BREAK, " ")
+        moment = import_pandas().Timestamp(self.wall(times)[0])
+        time = f" {moment:%H:%M:%S}" if moment != moment.normalize() else ""
+        return f"{self.notation}: {cell} is {moment.day} {moment:%B %Y}{time}"
 
     def after(self, last: Any, count: int) -> NDArray[Any]:
         """The times of the `count` rows that follow one at `last`; none without a frequency."""
@@ -201,24 +212,29 @@ def _joined(table: Table, columns: Sequence[str]) -> pd.Series:
 class _Found(NamedTuple):
     """A column that may hold the times, and how much speaks for it."""
 
-    columns: tuple[str, ...]
+    reading: AxisReading
     named: bool
     repeats: int
     in_order: bool
     order: NDArray[np.int64]
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The column, or the columns that are read as one."""
+        return self.reading.axis.columns
+
+    @property
     def merit(self) -> tuple[bool, bool, int]:
         return (self.named, self.in_order, -self.repeats)
 
 
-def find_time_columns(
+def find_axis(
     table: Table, series: NDArray[np.int64], exclude: Iterable[str | None] = ()
-) -> tuple[str, ...]:
+) -> AxisReading | None:
     """The column, or the columns of date and time of day, that hold the times of a table's rows.
 
     Columns of text are found by what they hold; numbers such as 2019 or 20190131 also need the
-    name of a time, or to be evenly spaced. Empty if there is none.
+    name of a time, or to be evenly spaced. None if there is none.
 
     Raises
     ------
@@ -236,10 +252,10 @@ def find_time_columns(
         choices = [pieces, *choices]
     found = [reading for choice in choices if (reading := _try(table, choice, series))]
     if not found:
-        return ()
+        return None
     best = max(found, key=lambda choice: choice.merit)
     _check_rivals(table, best, found)
-    return best.columns
+    return best.reading
 
 
 def _kind(table: Table, name: str) -> str:
@@ -298,11 +314,12 @@ def _try(table: Table, columns: tuple[str, ...], series: NDArray[np.int64]) -> _
     """Read columns as times; None if they hold none and are not called so either."""
     named = all(_TIME_NAME.search(name.lower()) for name in columns) or len(columns) > 2
     try:
-        instants = read_axis(table, columns, series).instants
+        reading = read_axis(table, columns, series)
     except ValueError:
         if named and len(columns) == 1:
             raise
         return None
+    instants = reading.instants
     if instants.dtype.kind != "M":
         return None
     order = np.lexsort((instants, series))
@@ -311,7 +328,7 @@ def _try(table: Table, columns: tuple[str, ...], series: NDArray[np.int64]) -> _
     steps = np.diff(instants)[np.diff(series) == 0]
     zero = np.timedelta64(0)
     return _Found(
-        columns, named, repeats, bool((steps >= zero).all() or (steps <= zero).all()), order
+        reading, named, repeats, bool((steps >= zero).all() or (steps <= zero).all()), order
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 COLUMN_BREAK = "\x1f"
@@ -166,13 +166,9 @@ class Midnight24(NamedTuple):
         return getattr(self.moment, name)
 
 
-_EXAMPLE = datetime(2023, 12, 31, 17, 45, 30, tzinfo=UTC)
-
-
-def in_words(form: str) -> str:
-    """A format and an example of it."""
-    readable = form.replace(COLUMN_BREAK, " ")
-    return f"{readable} such as {write(readable, _EXAMPLE).rstrip()}"
+def readable(form: str) -> str:
+    """A format as others know it: without modifiers, columns apart by a blank."""
+    return plain(form).replace(COLUMN_BREAK, " ")
 
 
 def as_written(form: str, cells: Iterable[str]) -> str:

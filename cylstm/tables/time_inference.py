@@ -20,6 +20,7 @@ from .numbers import is_missing
 from .optional import import_pandas
 from .times import (
     EPOCHS,
+    Clock,
     DateNotation,
     Times,
     count_shown,
@@ -180,41 +181,42 @@ def _date_readings(
     codes, unique = import_pandas().factorize(texts)
     unique = import_pandas().Series(unique, dtype="str")
     sample = _spread(unique)
-    read: list[DateNotation] = []
+    read: list[tuple[DateNotation, Clock]] = []
     furthest: tuple[int, formats.Candidate | None] = (-1, None)
     for candidate in candidates:
-        notation, failing = _extend(candidate, sample)
+        notation, clock, failing = _extend(candidate, sample)
         if failing is None:
-            notation, failing = _extend(candidate, unique, notation)
+            notation, clock, failing = _extend(candidate, unique, notation)
         if failing is None:
-            read.append(notation)
+            read.append((notation, clock))
         elif failing > furthest[0]:
             furthest = failing, candidate
     if not read:
-        failing = _extend(furthest[1], unique)[1] if furthest[1] else 0
+        failing = _extend(furthest[1], unique)[2] if furthest[1] else 0
         raise CellError(int(np.argmax(codes == failing)), _DATE)
-    with_date = [notation for notation in read if notation.has_date]
-    for notation in with_date or read:
-        yield _finish(notation, unique, codes, series)
+    with_date = [pair for pair in read if pair[0].has_date]
+    for pair in with_date or read:
+        notation, clock = _with_century(*pair)
+        yield _as_written(notation.resolve(clock, codes, series), clock, sample)
 
 
 def _extend(
     candidate: formats.Candidate, unique: pd.Series, notation: DateNotation | None = None
-) -> tuple[DateNotation, int | None]:
+) -> tuple[DateNotation, Clock, int | None]:
     """Add formats of the same date until all cells are read; the first cell that none reads."""
     notation = notation or DateNotation((candidate.form,))
     while True:
-        wall, _ = notation.read_clock(unique)
-        failing = np.flatnonzero(np.isnat(wall))
+        clock = notation.read_clock(unique)
+        failing = np.flatnonzero(np.isnat(clock.wall))
         if not len(failing):
-            return notation, None
+            return notation, clock, None
         cell = unique.iloc[[failing[0]]]
         for wider in _wider(notation, candidate, cell.iloc[0]):
-            if not np.isnat(wider.read_clock(cell)[0]).any():
+            if not np.isnat(wider.read_clock(cell).wall).any():
                 notation = wider
                 break
         else:
-            return notation, int(unique.index[failing[0]])
+            return notation, clock, int(unique.index[failing[0]])
 
 
 def _wider(
@@ -230,22 +232,13 @@ def _wider(
                 yield replace(notation, formats=tuple(forms))
 
 
-def _finish(
-    notation: DateNotation, unique: pd.Series, codes: NDArray[np.int64], series: NDArray[np.int64]
-) -> Times:
-    """The times of all rows, with century, zone and manner of writing as the cells have them."""
-    wall, tails = notation.read_clock(unique)
-    if "y" in formats.directives(notation.formats[-1]):
-        years = np.unique(wall.astype("datetime64[Y]").astype(np.int64) + 1970)
-        notation = replace(notation, first_year=_first_year(years))
-    sample = _spread(unique)
-    forms = tuple(formats.as_written(form, sample) for form in notation.formats)
-    notation = replace(notation, formats=forms)
-    times = notation.read(unique.iloc[codes].reset_index(drop=True), series)
-    if notation.names_zone and not times.notation.zone:  # a word that all cells end with
-        forms = tuple(formats.with_literal_zone(form, tails[0]) for form in forms)
-        return Times(times.instants, replace(notation, formats=forms))
-    return times
+def _with_century(notation: DateNotation, clock: Clock) -> tuple[DateNotation, Clock]:
+    """With the hundred years that two digits of a year most likely stand for, if it has two."""
+    if "y" not in formats.directives(notation.formats[0]):
+        return notation, clock
+    years = np.unique(clock.wall.astype("datetime64[Y]").astype(np.int64) + 1970)
+    notation = replace(notation, first_year=_first_year(years))
+    return notation, clock._replace(wall=notation.in_century(clock.wall))
 
 
 def _first_year(years: NDArray[np.int64]) -> int:
@@ -258,6 +251,16 @@ def _first_year(years: NDArray[np.int64]) -> int:
     latest = int(short[np.argmax(gaps)])
     latest += 1900 if latest >= 50 else 2000
     return latest - 99 + (int(gaps.max()) - 1) // 2
+
+
+def _as_written(times: Times, clock: Clock, sample: pd.Series) -> Times:
+    """With formats that say how the cells are written: zeros, capitals, offsets."""
+    notation = times.notation
+    assert isinstance(notation, DateNotation)
+    forms = [formats.as_written(form, sample) for form in notation.formats]
+    if notation.names_zone and not notation.zone:  # a word that all cells end with
+        forms = [formats.with_literal_zone(form, clock.tails[0]) for form in forms]
+    return Times(times.instants, replace(notation, formats=tuple(forms)))
 
 
 # --- which reading ------------------------------------------------------------------------------
@@ -328,7 +331,7 @@ def _decide(readings: list[Times], texts: pd.Series, series: NDArray[np.int64]) 
 def _format(times: Times) -> str:
     """The longest format of dates."""
     form = getattr(times.notation, "formats", ("%s",))[-1]
-    return formats.plain(form).replace(formats.COLUMN_BREAK, " ")
+    return formats.readable(form)
 
 
 def _question(one: Times, other: Times, texts: pd.Series) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .frequency import Grid, find_grid, measure
 from .optional import import_pandas
 from .table import Table
-from .time_axis import AxisReading, TimeAxis, clock_columns, find_time_columns, read_axis
+from .time_axis import AxisReading, TimeAxis, clock_columns, find_axis, read_axis
 from .times import DateNotation
 
 #: The parts of a series in the order of time, see `Timeline.parts`.
@@ -84,7 +84,7 @@ class Timeline:
         cls,
         table: Table,
         group: str | None = None,
-        time: str | Sequence[str] | TimeAxis | None = None,
+        time: str | Sequence[str] | TimeAxis | AxisReading | None = None,
         *,
         time_format: str | None = None,
     ) -> Timeline:
@@ -97,24 +97,23 @@ class Timeline:
         table : Table
         group : str, optional
             Column that names the series of a row.
-        time : str, sequence of str or TimeAxis, optional
-            The column of times, several that are read as one, or what was learned of them.
+        time : str, sequence of str, TimeAxis or AxisReading, optional
+            The column of times, several that are read as one, what was learned of them, or what
+            `find_time` found.
         time_format : str, optional
             The notation of the times, as `--time-format` takes it.
 
         Raises
         ------
         ValueError
-            If a column is missing, a cell is no time, times can be read in two ways, or most rows
+            If a column is missing, a cell is no time, times can be read in two ways, or many rows
             share their time with others that another column tells apart.
         """
         pd = import_pandas()
         codes, names = pd.factorize(table.text(group) if group else pd.Series([""] * len(table)))
         if time is None:
             return cls._laid_out(np.argsort(codes, kind="stable"), codes, names)
-        stored = time if isinstance(time, TimeAxis) else None
-        columns = _columns(time)
-        reading = read_axis(table, columns, codes, given=time_format, stored=stored)
+        reading = _read(table, codes, time, time_format)
         rows = np.lexsort((reading.instants, codes))
         again = _same_as_before(rows, codes, reading.instants)
         duplicates = _duplicates(table, rows, again)
@@ -127,7 +126,7 @@ class Timeline:
             len(duplicates),
         )
         _check_clock(table, reading, found)
-        if 2 * repeats > len(table):
+        if 4 * repeats > len(table):
             _check_panel(table, group, reading)
         rows = rows[~np.isin(rows, duplicates)] if len(duplicates) else rows
         timeline = cls._laid_out(rows, codes, names)
@@ -268,16 +267,27 @@ class Timeline:
 
 def find_time(
     table: Table, group: str | None = None, exclude: Iterable[str | None] = ()
-) -> tuple[str, ...]:
-    """The columns that hold the times of a table's rows, as `find_time_columns`; () if none."""
+) -> AxisReading | None:
+    """The columns that hold the times of a table's rows, as `find_axis`; None if there are none."""
     codes, _ = import_pandas().factorize(table.text(group) if group else np.zeros(len(table)))
-    return find_time_columns(table, codes, {*exclude, group})
+    return find_axis(table, codes, {*exclude, group})
 
 
-def _columns(time: str | Sequence[str] | TimeAxis) -> tuple[str, ...]:
+def _read(
+    table: Table,
+    codes: NDArray[np.int64],
+    time: str | Sequence[str] | TimeAxis | AxisReading,
+    time_format: str | None,
+) -> AxisReading:
+    """The times of a table's rows, by whatever says which columns hold them."""
+    if isinstance(time, AxisReading):
+        if time_format is None:
+            return time
+        time = time.axis.columns
     if isinstance(time, TimeAxis):
-        return time.columns
-    return (time,) if isinstance(time, str) else tuple(time)
+        return read_axis(table, time.columns, codes, given=time_format, stored=time)
+    columns = (time,) if isinstance(time, str) else tuple(time)
+    return read_axis(table, columns, codes, given=time_format)
 
 
 def _same_as_before(
@@ -306,9 +316,9 @@ def _file_order(codes: NDArray[np.int64], instants: NDArray[Any]) -> str:
 
 
 def _check_panel(table: Table, group: str | None, reading: AxisReading) -> None:
-    """Raise ValueError if most rows share their time and other columns tell them apart."""
+    """Raise ValueError if many rows share their time and other columns tell them apart."""
     taken = {*reading.axis.columns, group}
-    problem = f"{table.path}: column {str(reading.axis)!r}: most rows share their time with others"
+    problem = f"{table.path}: column {str(reading.axis)!r}: many rows share their time with others"
     if clocks := clock_columns(table, taken):
         both = ",".join([*reading.axis.columns, clocks[0]])
         raise ValueError(f"{problem}; {clocks[0]!r} holds the time of day: --time {both}")

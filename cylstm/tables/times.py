@@ -39,6 +39,20 @@ class Times(NamedTuple):
     notation: DateNotation | NumberNotation
 
 
+class Clock(NamedTuple):
+    """What the clock showed in some cells, NaT where that cannot be read.
+
+    Attributes
+    ----------
+    wall : ndarray of datetime64
+    tails : ndarray of str
+        What names the zone beside it, or nothing.
+    """
+
+    wall: NDArray[Any]
+    tails: NDArray[Any]
+
+
 # --- dates --------------------------------------------------------------------------------------
 
 
@@ -84,18 +98,21 @@ class DateNotation:
         ValueError
             If offsets or names of zones beside the times contradict each other.
         """
-        pd = import_pandas()
-        codes, unique = pd.factorize(texts)
-        wall, tails = self.read_clock(pd.Series(unique, dtype="str"))
+        codes, unique = import_pandas().factorize(texts)
+        shown = self.read_clock(import_pandas().Series(unique, dtype="str"))
+        return self.resolve(shown, codes, series)
+
+    def resolve(self, shown: Clock, codes: NDArray[np.int64], series: NDArray[np.int64]) -> Times:
+        """Instants of rows, whose cells are those with the numbers `codes` of what was read."""
+        wall = shown.wall[codes]
         if not self.names_zone and self.zone:
-            shown = count_shown(wall[codes], series)
-            return Times(from_clock(wall[codes], self.zone, *shown), self)
-        if not self.names_zone or np.isnat(wall).any():
-            return Times(wall[codes], self)
-        instants, zone = _apply_tails(wall, tails, self.zone)
+            return Times(from_clock(wall, self.zone, *count_shown(wall, series)), self)
+        if not self.names_zone or np.isnat(shown.wall).any():
+            return Times(wall, self)
+        instants, zone = _apply_tails(shown, self.zone)
         return Times(instants[codes], replace(self, zone=zone))
 
-    def read_clock(self, texts: pd.Series) -> tuple[NDArray[Any], NDArray[Any]]:
+    def read_clock(self, texts: pd.Series) -> Clock:
         """What the clock shows in cells, NaT where it cannot be read, and what names its zone."""
         wall = np.full(len(texts), np.datetime64("NaT"), "datetime64[us]")
         tails = np.full(len(texts), "", object)
@@ -107,7 +124,7 @@ class DateNotation:
             if np.datetime_data(found.dtype)[0] == "ns":
                 wall = wall.astype(found.dtype)
             wall[todo] = found
-        return wall, tails
+        return Clock(wall, tails)
 
     def _parse(self, form: str, texts: pd.Series) -> tuple[NDArray[Any], NDArray[Any]]:
         tails = np.full(len(texts), "", object)
@@ -115,14 +132,17 @@ class DateNotation:
             found = texts.str.extract(r"\A(.*?)\s*" + f"({formats.ZONE})\\Z")
             texts, tails = found[0].fillna(""), found[1].fillna("").to_numpy(object)
             form = re.sub(r"\s*%[-^#:h]?[zZ]\Z", "", form)
-        wall = self._century(form, parse_dates(form, texts))
+        wall = parse_dates(form, texts)
         if self.midnight_24 and (late := np.flatnonzero(np.isnat(wall))).size:
-            wall[late] = self._century(form, parse_midnight_24(form, texts.iloc[late]))
-        return wall, tails
+            wall[late] = parse_midnight_24(form, texts.iloc[late])
+        return self.in_century(wall), tails
 
-    def _century(self, form: str, wall: NDArray[Any]) -> NDArray[Any]:
-        """Move what two digits of a year say to the hundred years that they stand for."""
-        if "y" not in formats.directives(form):
+    def in_century(self, wall: NDArray[Any]) -> NDArray[Any]:
+        """Move dates to the hundred years that two digits of a year stand for, if it has only two.
+
+        The 29th of February stays the day after the 28th.
+        """
+        if "y" not in formats.directives(self.formats[0]):
             return wall
         months = wall.astype("datetime64[M]")
         years = months.astype("datetime64[Y]").astype(np.int64) + 1970
@@ -155,7 +175,7 @@ class DateNotation:
         return {"dates": asdict(self)}
 
     def __str__(self) -> str:
-        forms = " or ".join(formats.in_words(form) for form in self.formats)
+        forms = " or ".join(formats.readable(form) for form in self.formats)
         zone = f", zone {self.zone}" if self.zone else ""
         return f"{forms}{zone}"
 
@@ -200,8 +220,9 @@ def parse_midnight_24(form: str, texts: pd.Series) -> NDArray[Any]:
     return parse_dates(form, texts.map(at_zero).astype("str")) + np.timedelta64(1, "D")
 
 
-def _apply_tails(wall: NDArray[Any], tails: NDArray[Any], stored: str) -> tuple[NDArray[Any], str]:
+def _apply_tails(shown: Clock, stored: str) -> tuple[NDArray[Any], str]:
     """Instants and their zone, the stored one if its clock shows the same."""
+    wall, tails = shown
     offsets = all(tail == "Z" or tail[0] in "+-" for tail in tails)
     instants, zone = (from_offsets if offsets else from_names)(wall, tails)
     if stored and offsets and np.array_equal(to_wall(instants, stored), wall):

@@ -16,7 +16,7 @@ from .optional import import_pandas
 from .table import Table
 from .time_formats import COLUMN_BREAK
 from .time_inference import CellError, UndecidedTimesError, find_zone, infer_times
-from .times import DateNotation, NumberNotation, Times, notation_from_dict
+from .times import DateNotation, NumberNotation, Times, is_none, notation_from_dict
 from .zones import to_wall
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def read_axis(
     texts = _joined(table, columns)
     if stored is not None and given is None:
         times = stored.notation.read(texts, series)
-        if not _is_none(times.instants).any():
+        if not is_none(times.instants).any():
             return AxisReading(replace(stored, notation=times.notation), times.instants)
     label = " and ".join(map(repr, columns))
     try:
@@ -185,15 +185,15 @@ def read_axis(
         )
     frequency = None if stored is None else stored.frequency
     axis = TimeAxis(tuple(columns), times.notation, frequency)
-    return AxisReading(axis, times.instants, inference.reason, stored is not None)
+    reasons = [inference.reason] if inference.reason else []
+    if times is not inference.times:
+        zone = times.notation.zone
+        reasons.append(f"hours that come twice or not at all are those of the clocks of {zone}")
+    return AxisReading(axis, times.instants, "; ".join(reasons), stored is not None)
 
 
 def _is_date(notation: DateNotation | NumberNotation, times: Times) -> bool:
     return isinstance(notation, DateNotation) or bool(notation.unit)
-
-
-def _is_none(instants: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.isnat(instants) if instants.dtype.kind == "M" else ~np.isfinite(instants)
 
 
 def _joined(table: Table, columns: Sequence[str]) -> pd.Series:

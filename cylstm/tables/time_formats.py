@@ -245,6 +245,8 @@ _RUNS = {
     6: ("%Y%m", "%y%m%d", "%d%m%y", "%m%d%y", "%m%Y"),
     4: ("%Y",),
 }
+_QUARTER = {"q", "qtr", "quarter"}
+_WEEK = {"w", "kw", "cw", "wk", "week"}
 _CLOCK_RUNS = {6: "%H%M%S", 4: "%H%M", 2: "%H", 1: "%H"}
 
 
@@ -348,34 +350,30 @@ def _fill(piece: list[str], tokens: list[str]) -> Iterator[str]:
 def _numeral_orders(
     numerals: list[str], words: list[str], tokens: list[str], named: bool
 ) -> Iterator[list[str]]:
+    """What the numerals of a cell may be, in the order in which they stand there."""
     kinds = "".join("s" if len(numeral) < 3 else str(len(numeral))[0] for numeral in numerals)
-    if "q" in words or "qtr" in words:
-        yield from _marked(numerals, tokens, ("q", "qtr"), "q", "Yy")
-        return
-    if {"w", "kw", "cw", "wk", "week"} & set(words):
-        yield from _marked(numerals, tokens, ("w", "kw", "cw", "wk", "week"), "V", "G")
-        return
-    if named:
+    if _QUARTER & set(words):
+        yield from _marked(numerals, tokens, _QUARTER, "q", "Yy")
+    elif _WEEK & set(words):
+        yield from _marked(numerals, tokens, _WEEK, "V", "G")
+    elif named:
         yield from (["%" + letter for letter in order] for order in _ORDERS_BY_NAME.get(kinds, ()))
-        return
-    if len(numerals) == 1:
+    elif len(numerals) == 1:
         yield from ([form] for form in _RUNS.get(len(numerals[0]), ()))
-        return
-    if len(numerals[0]) in (8, 6) and len(numerals) == 2 and len(numerals[1]) in _CLOCK_RUNS:
-        for form in _RUNS[len(numerals[0])]:
-            if "d" in form:
-                yield [form, _CLOCK_RUNS[len(numerals[1])]]
-    dates = 3 if len(numerals) >= 3 else len(numerals)
-    clock = [f"%{letter}" for letter in "HMSf"][: len(numerals) - dates]
-    if len(clock) == len(numerals) - dates:
-        for order in _ORDERS.get(kinds[:dates], ()):
-            yield [*(f"%{letter}" for letter in order), *clock]
-    if kinds == "sss":
-        yield ["%H", "%M", "%S"]
+    else:
+        if len(numerals) == 2 and len(numerals[1]) in _CLOCK_RUNS:
+            runs = [form for form in _RUNS.get(len(numerals[0]), ()) if "d" in form]
+            yield from ([form, _CLOCK_RUNS[len(numerals[1])]] for form in runs)
+        clock = [f"%{letter}" for letter in "HMSf"][: max(0, len(numerals) - 3)]
+        for order in _ORDERS.get(kinds[:3], ()):
+            if len(order) + len(clock) == len(numerals):
+                yield [*(f"%{letter}" for letter in order), *clock]
+        if kinds == "sss":
+            yield ["%H", "%M", "%S"]
 
 
 def _marked(
-    numerals: list[str], tokens: list[str], marks: tuple[str, ...], letter: str, years: str
+    numerals: list[str], tokens: list[str], marks: set[str], letter: str, years: str
 ) -> Iterator[list[str]]:
     """Year and quarter or week: the numeral beside the mark is no year."""
     mark = next(place for place, token in enumerate(tokens) if token.lower() in marks)

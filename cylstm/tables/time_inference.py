@@ -22,12 +22,14 @@ from .times import (
     EPOCHS,
     Clock,
     DateNotation,
+    NumberNotation,
     Times,
     count_shown,
-    number_notation,
+    is_none,
     parse_plain_numbers,
+    read_numbers,
 )
-from .zones import from_clock, zones_with_summer_time
+from .zones import ZoneError, from_clock, zones_with_summer_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,10 +123,10 @@ def _looks_numeric(texts: pd.Series) -> bool:
 
 
 def _read_numbers(texts: pd.Series, unit: str) -> Times:
-    values = parse_plain_numbers(texts)
-    if not (good := np.isfinite(values)).all():
-        raise CellError(int(np.argmin(good)), _NUMBER)
-    return number_notation(texts, unit).read(texts)
+    times = read_numbers(texts, unit)
+    if (none := is_none(times.instants)).any():
+        raise CellError(int(np.argmax(none)), _NUMBER)
+    return times
 
 
 # --- numbers ------------------------------------------------------------------------------------
@@ -133,11 +135,12 @@ def _read_numbers(texts: pd.Series, unit: str) -> Times:
 def _numeric_readings(texts: pd.Series, series: NDArray[np.int64]) -> Iterator[Times]:
     """Dates whose digits run together, else time since 1970, else counts."""
     plain = _read_numbers(texts, "")
+    assert isinstance(plain.notation, NumberNotation)
     dates = list(_run_readings(texts, series))
     if dates:
         yield from dates
     elif (unit := _epoch(plain.instants)) and texts.str.len().max() <= 20:
-        yield _read_numbers(texts, unit)
+        yield replace(plain.notation, unit=unit).timed(plain.instants)
     else:
         yield plain
 
@@ -152,7 +155,7 @@ def _run_readings(texts: pd.Series, series: NDArray[np.int64]) -> Iterator[Times
     if len(lengths) > 1 or not sample.str.fullmatch(r"\d+|\d{4}\.\d\d").all():
         return
     try:
-        readings = list(_date_readings(texts, series, formats.candidates(texts.iloc[0])))
+        readings = _date_readings(texts, series, formats.candidates(texts.iloc[0]))
     except CellError:
         return
     for times in readings:
@@ -176,7 +179,7 @@ def _epoch(values: NDArray[Any]) -> str:
 
 def _date_readings(
     texts: pd.Series, series: NDArray[np.int64], candidates: Sequence[formats.Candidate]
-) -> Iterator[Times]:
+) -> list[Times]:
     """Readings of all cells that begin with one of some formats; CellError if there is none."""
     codes, unique = import_pandas().factorize(texts)
     unique = import_pandas().Series(unique, dtype="str")
@@ -194,10 +197,19 @@ def _date_readings(
     if not read:
         failing = _extend(furthest[1], unique)[2] if furthest[1] else 0
         raise CellError(int(np.argmax(codes == failing)), _DATE)
+    found: list[Times] = []
+    contradiction: ZoneError | None = None
     with_date = [pair for pair in read if pair[0].has_date]
     for pair in with_date or read:
         notation, clock = _with_century(*pair)
-        yield _as_written(notation.resolve(clock, codes, series), clock, sample)
+        try:
+            times = notation.resolve(clock, codes, series)
+            found.append(_as_written(times, clock, sample))
+        except ZoneError as error:  # day and month the other way round may agree
+            contradiction = error
+    if not found and contradiction is not None:
+        raise contradiction
+    return found
 
 
 def _extend(

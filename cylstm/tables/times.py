@@ -39,6 +39,11 @@ class Times(NamedTuple):
     notation: DateNotation | NumberNotation
 
 
+def is_none(instants: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which points in time are missing."""
+    return np.isnat(instants) if instants.dtype.kind == "M" else ~np.isfinite(instants)
+
+
 class Clock(NamedTuple):
     """What the clock showed in some cells, NaT where that cannot be read.
 
@@ -273,7 +278,10 @@ class NumberNotation:
 
     def read(self, texts: pd.Series, series: NDArray[np.int64] | None = None) -> Times:
         """Read cells; NaN or NaT where one is no number."""
-        values = parse_plain_numbers(texts)
+        return self.timed(parse_plain_numbers(texts))
+
+    def timed(self, values: NDArray[Any]) -> Times:
+        """Numbers as points in time."""
         return Times(self._instants(values) if self.unit else values, self)
 
     def _instants(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -320,17 +328,17 @@ def parse_plain_numbers(texts: pd.Series) -> NDArray[Any]:
     return np.where(np.isfinite(values), values, np.nan) if values.dtype.kind == "f" else values
 
 
-def number_notation(texts: pd.Series, unit: str = "") -> NumberNotation:
-    """How cells that hold numbers write them."""
-    fractions = texts.str.extract(r"[.,](\d+)\Z")[0].fillna("")
-    lengths = set(fractions.str.len())
-    exponents = texts.str.contains("[eE]").any()
-    return NumberNotation(
-        unit,
-        decimals=6 if exponents and not unit else max(lengths),
-        trimmed=bool(len(lengths) > 1 or exponents),
-        mark="," if texts.str.contains(",").any() else ".",
-    )
+def read_numbers(texts: pd.Series, unit: str = "") -> Times:
+    """Read cells as numbers, NaN or NaT where one is none, and find out how they write them."""
+    values = parse_plain_numbers(texts)
+    notation = NumberNotation(unit)
+    if values.dtype.kind == "f":
+        lengths = set(texts.str.extract(r"[.,](\d+)\Z")[0].fillna("").str.len())
+        exponents = bool(texts.str.contains("[eE]").any())
+        decimals = 6 if exponents and not unit else max(lengths)
+        mark = "," if texts.str.contains(",").any() else "."
+        notation = NumberNotation(unit, decimals, len(lengths) > 1 or exponents, mark)
+    return notation.timed(values)
 
 
 # --- model files --------------------------------------------------------------------------------

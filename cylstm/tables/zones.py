@@ -28,6 +28,10 @@ ZONES = (
 )  # fmt: skip
 
 
+class ZoneError(ValueError):
+    """Names of zones that no clock known here shows at the times beside them."""
+
+
 def zone_info(zone: str) -> tzinfo:
     """The zone of a name such as Europe/Berlin, or of an offset such as +01:00.
 
@@ -108,7 +112,7 @@ def from_names(wall: NDArray[Any], tails: NDArray[Any]) -> tuple[NDArray[Any], s
 
     Raises
     ------
-    ValueError
+    ZoneError
         If no zone known here explains the names.
     """
     codes, names = import_pandas().factorize(tails)
@@ -121,7 +125,7 @@ def from_names(wall: NDArray[Any], tails: NDArray[Any]) -> tuple[NDArray[Any], s
             return instants, zone
     if len(names) == 1:
         return wall, ""
-    raise ValueError(
+    raise ZoneError(
         f"no time zone known here has the names {', '.join(sorted(names))} at these times; "
         "offsets such as +01:00 say what is meant"
     )

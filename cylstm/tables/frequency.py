@@ -29,6 +29,8 @@ _UNITS = (
 )
 #: A frequency is clear if at least this share of the steps from row to row is one step of it.
 CLEAR_SHARE = 0.75
+#: With fewer, rows keep to no frequency: their times are whole seconds or days, and that is all.
+LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Frequency:
             and (self.hours is None or 0 <= self.hours[0] <= self.hours[1] < DAY)
         )  # fmt: skip
         if not sound:
-            raise ValueError(f"no frequency of rows: {self}")
+            raise ValueError(f"no frequency of rows: {self!r}")
 
     # --- rows' places ---------------------------------------------------------------------------
 
@@ -138,62 +140,49 @@ class Frequency:
         time = (_time_of_day(wall) - _time_of_day(wall[:1])) / DAY  # rows stand at one time of day
         return months_passed * len(self.days) + place + time
 
-    # --- times that a series has not ------------------------------------------------------------
+    # --- the rows that follow -------------------------------------------------------------------
 
     def after(self, last: Any, count: int, zone: str) -> NDArray[Any]:
         """The times of the `count` rows that follow one at `last`, shape (count,)."""
-        share = len(self.weekdays) / 7
-        if self.hours is not None:
-            share *= (self.hours[1] - self.hours[0] + self.step) / DAY
-        # A week more than the share says, as pauses may come first.
-        week = 7 * DAY // self.step + 1 if self.pauses and self.unit == "time" else 7
-        return self._points(last, int(count / share + (week if self.pauses else 0)), zone)[:count]
-
-    def between(self, first: Any, last: Any, zone: str) -> NDArray[Any]:
-        """The times of the rows that are absent between two neighbours."""
-        distance = last - first
-        if self.unit == "number":
-            steps = distance / self.step
-        else:
-            shortest = {"time": self.step, "day": self.step * DAY, "month": 28 * DAY * self.step}
-            shortest_ns = int(shortest[self.unit]) // max(len(self.days), 1)
-            steps = distance / np.timedelta64(shortest_ns, "ns")
-        points = self._points(first, int(steps) + 2, zone)
-        # Half of the shortest unit of a notation is less than a microsecond.
-        return points[points < last - (self.step / 2 if self.unit == "number" else 0)]
-
-    def _points(self, first: Any, count: int, zone: str) -> NDArray[Any]:
-        """At most `count` times after `first`, those in pauses left out."""
         k = np.arange(1, count + 1)
         if self.unit == "number":
-            return first + k * self.step
-        if self.unit == "time":
-            points = first + (k * np.int64(self.step)).astype("timedelta64[ns]")
-            return points[self._open(to_wall(points, zone))] if self.pauses else points
-        start = to_wall(np.array([first]), zone)
-        if self.unit == "day":
-            wall = start + (k * self.step).astype("timedelta64[D]")
-            wall = wall[self._open(wall)]
-        else:
-            wall = self._month_points(start, count)
-        return to_instants(wall, zone)
+            return last + k * self.step
+        if self.unit == "time" and not self.pauses:
+            return last + (k * np.int64(self.step)).astype("timedelta64[ns]")
+        start = to_wall(np.array([last]), zone)
+        following = {
+            "time": self._open_times_after,
+            "day": self._days_after,
+            "month": self._month_days_after,
+        }
+        return to_instants(following[self.unit](start, count), zone)
 
-    def _month_points(self, start: NDArray[Any], count: int) -> NDArray[Any]:
+    def _days_after(self, start: NDArray[Any], count: int) -> NDArray[Any]:
+        days = np.arange(1, count * 7 // len(self.weekdays) + 8) * self.step
+        wall = start + days.astype("timedelta64[D]")
+        return wall[np.isin(_weekday(wall), self.weekdays)][:count]
+
+    def _month_days_after(self, start: NDArray[Any], count: int) -> NDArray[Any]:
         months = start.astype("datetime64[M]") + (
             np.arange(count // len(self.days) + 2) * self.step
         ).astype("timedelta64[M]")
         dates = np.stack([_day_in_month(months, day, self.working) for day in self.days], axis=1)
-        time = (start - start.astype("datetime64[D]"))[0]
-        wall = dates.ravel() + time
-        return wall[wall > start[0]][:count]
+        wall = dates.ravel() + (start - start.astype("datetime64[D]"))
+        return wall[wall > start][:count]
 
-    def _open(self, wall: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether a series has rows then at all."""
-        found = np.isin(_weekday(wall), self.weekdays)
-        if self.hours is not None:
-            time = _time_of_day(wall)
-            found &= (self.hours[0] <= time) & (time <= self.hours[1])
-        return found
+    def _open_times_after(self, start: NDArray[Any], count: int) -> NDArray[Any]:
+        """Day by day the times that have rows: at whole steps from `start`, outside of pauses."""
+        step, now = int(self.step), int(_time_of_day(start)[0])
+        first, last = self.hours or (0, DAY - 1)
+        first += (now - first) % step
+        a_day = max(1, (last - first) // step + 1)
+        days = Frequency("day", 1, weekdays=self.weekdays)
+        midnight = start.astype("datetime64[D]")
+        dates = np.concatenate([midnight, days._days_after(midnight, -(-count // a_day))])
+        passed = min(a_day, max(0, (now - first) // step + 1))  # of the first day
+        slots = np.arange(passed, passed + count)
+        times = first + slots % a_day * step
+        return dates[slots // a_day] + times.astype("timedelta64[ns]")
 
     # --- in words -------------------------------------------------------------------------------
 
@@ -312,7 +301,7 @@ def find_grid(instants: NDArray[Any], same: NDArray[np.bool_], zone: str = "") -
 def measure(
     frequency: Frequency, instants: NDArray[Any], same: NDArray[np.bool_], zone: str
 ) -> Grid | None:
-    """How well rows keep to a frequency; None if some are between its steps."""
+    """How well rows keep to a frequency; None if they do not."""
     if not frequency.regular:
         return None
     steps = np.diff(frequency.places(instants, zone))[same]
@@ -322,7 +311,10 @@ def measure(
         return None
     moved = whole[whole > 0]
     absent = int((moved - 1).sum())
-    clear = bool(np.mean(moved == 1) >= CLEAR_SHARE) and absent <= len(instants)
+    share = np.mean(moved == 1) if len(moved) else 1.0
+    if share < LEAST_SHARE:
+        return None
+    clear = bool(share >= CLEAR_SHARE) and absent <= len(instants)
     return Grid(frequency, clear, absent)
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 #: Names of columns that hold times, whatever they look like.
 _TIME_NAME = re.compile(
-    r"date|time|stamp|datum|zeit|fecha|year|jahr|month|monat|week|quarter|^(ds|ts|day|tag|period)$"
+    r"date|time|stamp|datum|zeit|fecha|year|jahr|month|monat|week|quarter"
+    r"|^(ds|ts|day|tag|period|hour|hr|stunde)$"
 )
 #: Columns that hold a date's parts, the large before the small.
 _PARTS = (
@@ -279,7 +280,8 @@ def _kind(table: Table, name: str) -> str:
         except ValueError:
             break
         else:
-            return _kind_of(times, named)
+            short = texts.str.fullmatch(r"[\d.]{1,7}").all()  # as counts and prices are
+            return _kind_of(times, named) if named or not short else ""
     return ""
 
 

@@ -110,7 +110,7 @@ def _readings(texts: pd.Series, series: NDArray[np.int64], given: str | None) ->
     if given == "number" or given in EPOCHS:
         yield _read_numbers(texts, "" if given == "number" else given)
     elif given is not None:
-        yield from _date_readings(texts, series, [formats.candidate(given)])
+        yield from _date_readings(texts, series, [formats.candidate(formats.check_format(given))])
     elif _looks_numeric(texts):
         yield from _numeric_readings(texts, series)
     else:

@@ -20,6 +20,8 @@ from .times import DateNotation
 TRAINING, VALIDATION, TEST = range(3)
 #: Gaps are not filled with more rows than this for each row that is there.
 MOST_FILLED = 10
+#: Columns that name more series than this for each row of the fullest time name none.
+MOST_SERIES = 5
 
 
 class TimeFindings(NamedTuple):
@@ -145,11 +147,11 @@ class Timeline:
     def _on(self, axis: TimeAxis, instants: NDArray[Any], found: TimeFindings) -> Timeline:
         """With times: the frequency is the axis's if the rows keep to it, else their own."""
         same = self.start[1:] == self.start[:-1]
-        grid = None
+        zone, grid = axis.notation.zone, None
         if axis.frequency is not None:
-            grid = measure(axis.frequency, instants, same, axis.notation.zone)
-        if grid is None:
-            grid = find_grid(instants, same, axis.notation.zone)
+            grid = measure(axis.frequency, instants, same, zone)
+        if grid is None or not grid.clear:
+            grid = find_grid(instants, same, zone)
             axis = replace(axis, frequency=grid.frequency if grid else axis.frequency)
         return replace(self, axis=axis, instants=instants, found=found._replace(grid=grid))
 
@@ -249,8 +251,12 @@ class Timeline:
         zone = axis.notation.zone
         steps = np.diff(grid.frequency.places(instants, zone))
         gaps = np.flatnonzero((self.start[1:] == self.start[:-1]) & (steps > 1.5))
-        absent = [grid.frequency.between(instants[gap], instants[gap + 1], zone) for gap in gaps]
-        after = np.repeat(gaps, [len(times) for times in absent])
+        lacking = np.rint(steps[gaps]).astype(int) - 1
+        absent = [
+            grid.frequency.after(instants[gap], count, zone)
+            for gap, count in zip(gaps, lacking, strict=True)
+        ]
+        after = np.repeat(gaps, lacking)
         new = np.concatenate(absent).astype(instants.dtype)
         cells = axis.cells(new)
         if group:
@@ -324,9 +330,7 @@ def _check_panel(table: Table, group: str | None, reading: AxisReading) -> None:
         raise ValueError(f"{problem}; {clocks[0]!r} holds the time of day: --time {both}")
     for columns in _keys(table, taken):
         names = ([group] if group else []) + list(columns)
-        keys = {name: table.text(name) for name in names}
-        frame = import_pandas().DataFrame(keys).assign(**{"\0": reading.instants})
-        if not frame.duplicated().any():
+        if _tells_apart(table, names, reading.instants):
             raise ValueError(
                 f"{problem}, which {' and '.join(map(repr, columns))} would tell apart: "
                 f"--group {','.join(names)} (--time none keeps the file's order)"
@@ -346,11 +350,23 @@ def _check_clock(table: Table, reading: AxisReading, found: TimeFindings) -> Non
 
 
 def _keys(table: Table, taken: set[str | None]) -> Iterator[tuple[str, ...]]:
-    """Columns, one or two, whose values come often enough to name series."""
-    names = [
-        name
-        for name in table.columns
-        if name not in taken and 1 < table.text(name).nunique() <= len(table) / 2
-    ]
+    """Columns, one or two, of texts or whole numbers that come often enough to name series."""
+    names = []
+    for name in table.columns:
+        cells = table.text(name) if name not in taken else None
+        if cells is not None and 1 < cells.nunique() <= len(table) / 2:
+            names += [] if cells.str.fullmatch(r"-?\d*[.,]\d+").any() else [name]
     for size in (1, 2):
         yield from combinations(names[:20], size)
+
+
+def _tells_apart(table: Table, names: Sequence[str], instants: NDArray[Any]) -> bool:
+    """Whether rows of one time differ in these columns, which name not many more series than that.
+
+    Numbers that happen to differ within a second name no series.
+    """
+    frame = import_pandas().DataFrame({name: table.text(name) for name in names})
+    at_once = np.unique(instants, return_counts=True)[1].max()
+    series = len(frame.drop_duplicates())
+    frame["\0"] = instants
+    return series <= MOST_SERIES * at_once and not frame.duplicated().any()

@@ -60,8 +60,9 @@ def test_the_user_decides(table, given, following):
 def test_a_format_that_does_not_fit(table):
     with pytest.raises(ValueError, match=r"'t', row 1: '2024-01-31' is not .* as --time-format"):
         Timeline.of(table(t=["2024-01-31", "2024-02-01"]), time="t", time_format="%d/%m/%Y")
-    with pytest.raises(ValueError, match="'epoch' is not a format of times, such as %d"):
-        Timeline.of(table(t=["2024-01-31", "2024-02-01"]), time="t", time_format="epoch")
+    for wrong in ("epoch", "%d/%d/%Y", "%x", "%Y %"):
+        with pytest.raises(ValueError, match=f"column 't': '{wrong}' is not a format of times"):
+            Timeline.of(table(t=["2024-01-31", "2024-02-01"]), time="t", time_format=wrong)
 
 
 def test_all_cells_decide_not_the_first(table):
@@ -495,7 +496,7 @@ def test_damaged_axes_are_errors_of_value(table):
             inner[path[-1]] = value
             try:
                 read = TimeAxis.from_dict(damaged)
-            except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            except ValueError:
                 continue
             if read.frequency:
                 assert len(read.frequency.after(np.datetime64("2024-01-01", "us"), 5, "")) <= 5

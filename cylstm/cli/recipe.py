@@ -92,7 +92,7 @@ class Recipe:
                 "calendar": calendar_columns(map(str, data["calendar"])),
             }
             return cls(**{**data, **read})
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged description of the table: {error!r}") from None
 
 

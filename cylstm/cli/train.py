@@ -271,7 +271,7 @@ def _time(args: argparse.Namespace, table: Table) -> AxisReading | str | list[st
     """The columns of times that --time names, or that are found; None for the file's order."""
     if args.time is None:
         table.require([args.target])
-        return find_time(table, args.group, exclude=[args.target])
+        return find_time(table, args.group, [args.target], args.time_format)
     if args.time in table.columns:
         return str(args.time)
     return None if args.time == "none" else arguments.names(args.time)

@@ -74,7 +74,7 @@ class Frequency:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Frequency:
-        """Inverse of `to_dict`; KeyError, TypeError or ValueError for anything else."""
+        """Inverse of `to_dict`; an error of value, type or look-up for anything else."""
         hours = data["hours"]
         made = cls(
             str(data["unit"]),

@@ -103,13 +103,16 @@ class TimeAxis:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TimeAxis:
-        """Inverse of `to_dict`; KeyError, TypeError or ValueError for anything else."""
-        frequency = data["frequency"]
-        return cls(
-            tuple(map(str, data["columns"])),
-            notation_from_dict(data["notation"]),
-            None if frequency is None else Frequency.from_dict(frequency),
-        )
+        """Inverse of `to_dict`; ValueError for anything else."""
+        try:
+            frequency = data["frequency"]
+            return cls(
+                tuple(map(str, data["columns"])),
+                notation_from_dict(data["notation"]),
+                None if frequency is None else Frequency.from_dict(frequency),
+            )
+        except (AttributeError, LookupError, OverflowError, TypeError) as error:
+            raise ValueError(f"damaged description of times: {error!r}") from None
 
 
 class AxisReading(NamedTuple):
@@ -175,7 +178,8 @@ def read_axis(
             f"{error.expected}{form}"
         ) from None
     except ValueError as error:
-        raise type(error)(f"{table.path}: column {label}: {error}") from None
+        kind = UndecidedTimesError if isinstance(error, UndecidedTimesError) else ValueError
+        raise kind(f"{table.path}: column {label}: {error}") from None
     times = find_zone(inference.times, series)
     if stored is not None and _is_date(stored.notation, times) != (
         times.instants.dtype.kind == "M"
@@ -230,7 +234,10 @@ class _Found(NamedTuple):
 
 
 def find_axis(
-    table: Table, series: NDArray[np.int64], exclude: Iterable[str | None] = ()
+    table: Table,
+    series: NDArray[np.int64],
+    exclude: Iterable[str | None] = (),
+    given: str | None = None,
 ) -> AxisReading | None:
     """The column, or the columns of date and time of day, that hold the times of a table's rows.
 
@@ -241,7 +248,8 @@ def find_axis(
     ------
     ValueError
         If two columns could be meant, which would put the rows in different orders; or if a column
-        by its name and most of its cells holds times, but not in all its cells.
+        by its name and most of its cells holds times, but not in all its cells; or if none is
+        written as `given`.
     """
     exclude = set(exclude)
     names = [name for name in table.columns if name not in exclude]
@@ -251,7 +259,9 @@ def find_axis(
         choices = [(dates[0], clocks[0]), *choices]
     if (pieces := _pieces(names)) and set(dates) <= set(pieces):
         choices = [pieces, *choices]
-    found = [reading for choice in choices if (reading := _try(table, choice, series))]
+    found = [reading for choice in choices if (reading := _try(table, choice, series, given))]
+    if given and not found:
+        raise ValueError(f"{table.path}: --time-format {given!r}: no column is written like this")
     if not found:
         return None
     best = max(found, key=lambda choice: choice.merit)
@@ -312,13 +322,15 @@ def _pieces(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found) if len(found) > 1 else ()
 
 
-def _try(table: Table, columns: tuple[str, ...], series: NDArray[np.int64]) -> _Found | None:
+def _try(
+    table: Table, columns: tuple[str, ...], series: NDArray[np.int64], given: str | None
+) -> _Found | None:
     """Read columns as times; None if they hold none and are not called so either."""
     named = all(_TIME_NAME.search(name.lower()) for name in columns) or len(columns) > 2
     try:
-        reading = read_axis(table, columns, series)
+        reading = read_axis(table, columns, series, given=given)
     except ValueError:
-        if named and len(columns) == 1:
+        if named and len(columns) == 1 and given is None:
             raise
         return None
     instants = reading.instants

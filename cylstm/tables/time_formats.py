@@ -89,7 +89,8 @@ def check_format(form: str) -> str:
     """
     found = directives(form)
     unknown = [letter for letter in found if letter not in DIRECTIVES]
-    if unknown or not found or (form.endswith("%") and not form.endswith("%%")):
+    twice = len(set(found) - {"%"}) < len(found) - found.count("%")
+    if unknown or twice or not found or (form.endswith("%") and not form.endswith("%%")):
         raise ValueError(
             f"{form!r} is not a format of times, such as %d/%m/%Y %H:%M "
             f"(directives: {' '.join('%' + letter for letter in DIRECTIVES)})"

@@ -272,11 +272,14 @@ class Timeline:
 
 
 def find_time(
-    table: Table, group: str | None = None, exclude: Iterable[str | None] = ()
+    table: Table,
+    group: str | None = None,
+    exclude: Iterable[str | None] = (),
+    time_format: str | None = None,
 ) -> AxisReading | None:
     """The columns that hold the times of a table's rows, as `find_axis`; None if there are none."""
     codes, _ = import_pandas().factorize(table.text(group) if group else np.zeros(len(table)))
-    return find_axis(table, codes, {*exclude, group})
+    return find_axis(table, codes, {*exclude, group}, time_format)
 
 
 def _read(
@@ -287,9 +290,7 @@ def _read(
 ) -> AxisReading:
     """The times of a table's rows, by whatever says which columns hold them."""
     if isinstance(time, AxisReading):
-        if time_format is None:
-            return time
-        time = time.axis.columns
+        return time
     if isinstance(time, TimeAxis):
         return read_axis(table, time.columns, codes, given=time_format, stored=time)
     columns = (time,) if isinstance(time, str) else tuple(time)

@@ -345,7 +345,7 @@ def read_numbers(texts: pd.Series, unit: str = "") -> Times:
 
 
 def notation_from_dict(data: Mapping[str, Any]) -> DateNotation | NumberNotation:
-    """Inverse of `to_dict`; KeyError, TypeError or ValueError for anything else."""
+    """Inverse of `to_dict`; an error of value, type or look-up for anything else."""
     if "numbers" in data:
         numbers = NumberNotation(**data["numbers"])
         if numbers.unit not in ("", *EPOCHS) or not 0 <= int(numbers.decimals) <= 20:

@@ -188,6 +188,7 @@ NOTATIONS = [
     (*HOURS, "UTC", fraction("%Y-%m-%dT%H:%M:%S.#Z", 3), "%Y-%m-%dT%H:%M:%S.%f%z, zone UTC", "2023-12-01T08:00:00.000Z"),
     (*HOURS, "UTC", "%d/%b/%Y:%H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z, zone +0000", "01/Dec/2023:08:00:00 +0000"),
     (*HOURS, "UTC", "%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %z, zone +0000", "Fri, 01 Dec 2023 08:00:00 +0000"),
+    (*HOURS, "America/Bogota", iso, "%Y-%m-%dT%H:%M:%S%z, zone -05:00", "2023-12-01T08:00:00-05:00"),
     (*HOURS, "Asia/Kolkata", iso, "%Y-%m-%dT%H:%M:%S%z, zone +05:30", "2023-12-01T08:00:00+05:30"),
     ("2023-10-28 06:00", "h", BERLIN, iso, "%Y-%m-%dT%H:%M:%S%z, zone Europe/Berlin", "2023-10-30T17:00:00+01:00"),
     ("2024-03-29 06:00", "h", BERLIN, iso, "%Y-%m-%dT%H:%M:%S%z, zone Europe/Berlin", "2024-03-31T19:00:00+02:00"),

@@ -113,6 +113,27 @@ def test_numbers_go_on_exactly(table, cells, following):
     assert line.cells_after([len(cells) - 1], 1) == {"t": [following]}
 
 
+@pytest.mark.parametrize(
+    "cells", [["1601", "1650", "1675", "1698"], ["90010101", "90010102"], ["1234567", "1234568"]]
+)
+def test_digits_that_are_no_dates_of_ours_are_numbers(table, cells):
+    assert str(Timeline.of(table(t=cells), time="t").axis.notation) == "numbers"
+
+
+def test_a_date_that_could_be_a_time_of_day_is_a_date(table):
+    years = [f"20.01.{year}" for year in range(51, 57)]
+    assert Timeline.of(table(t=years), time="t").cells_after([5], 1) == {"t": ["20.01.57"]}
+
+
+def test_digits_that_run_together_are_all_there(table):
+    columns = {"d": ["20240131"] * 3, "t": ["235900", "93000", "100000"]}
+    with pytest.raises(ValueError, match=r"columns? 'd' and 't', row 2: '20240131 93000' is not"):
+        Timeline.of(table(**columns), time=["d", "t"])
+    columns["t"][1] = ""
+    with pytest.raises(ValueError, match=r"columns? 'd' and 't', row 2: '' is not"):
+        Timeline.of(table(**columns), time=["d", "t"])
+
+
 def test_a_stored_notation_is_used_again(table):
     year = written("2023-01-01", 365, "D", "%d/%m/%Y")
     axis = Timeline.of(table(t=year), time="t").axis
@@ -169,6 +190,17 @@ def test_doubled_hours_newest_first_and_in_each_series(table):
         assert (np.diff(line.instants[:120]) == np.timedelta64(30, "m")).all()
         rows = np.arange(120) if order is cells else np.arange(120)[::-1]
         assert line.rows[:120].tolist() == rows.tolist()
+
+
+def test_a_name_of_two_zones_is_that_whose_clock_shows_it(table):
+    cells = written("2024-07-01", 30, "h", "%Y-%m-%d %H:%M IST")
+    line = Timeline.of(table(t=cells), time="t")
+    assert line.axis.notation.zone == "Europe/Dublin"
+    assert line.cells_after([29], 1) == {"t": ["2024-07-02 06:00 IST"]}
+    cells = written("2024-01-01", 400, "D", "%Y-%m-%d %H:%M IST")  # all year: that of India
+    line = Timeline.of(table(t=cells), time="t")
+    assert (line.axis.notation.zone, line.found.grid.absent) == ("", 0)
+    assert line.cells_after([399], 1) == {"t": ["2025-02-04 00:00 IST"]}
 
 
 def test_names_of_zones_that_contradict_each_other(table):
@@ -289,7 +321,8 @@ def test_many_series_without_a_group(table):
 
 def test_many_rows_in_one_second_stay_in_their_order(table):
     cells = [f"2024-01-01 00:00:{n // 50:02}" for n in range(500)]
-    line = Timeline.of(table(time=cells, y=[n * 0.37 % 1 for n in range(500)]), time="time")
+    y, z = [n * 0.37 % 1 for n in range(500)], [n * 37 % 150 for n in range(500)]
+    line = Timeline.of(table(time=cells, y=y, z=z), time="time")
     assert line.rows.tolist() == list(range(500))
     assert line.repeats == 490
     assert line.cells_after([499], 1) == {"time": ["2024-01-01 00:00:10"]}
@@ -342,6 +375,7 @@ SESSIONS = SESSIONS[SESSIONS.weekday < 5]
          "1 month, day 30", "2024-05-30 00:00"),
         (pd.DatetimeIndex([f"2024-{n:02}-{d}" for n in range(1, 13) for d in ("01", "11", "21")]),
          "1 month, days 1, 11, 21", "2025-01-01 00:00"),
+        (pd.date_range("2024-01-31", periods=20, freq="SME"), "1 month, days 15, last", "2024-11-30 00:00"),
         (pd.date_range("2024-01-31", periods=30, freq="2QE"), "2 quarters, its last day", "2039-03-31 00:00"),
         (pd.date_range("2024-02-29", periods=9, freq="4YE-FEB"), "4 years, its last day", "2060-02-29 00:00"),
         (pd.date_range("2024-01-01", periods=30, freq="10min"), "10 minutes", "2024-01-01 05:00"),

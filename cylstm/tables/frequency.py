@@ -309,7 +309,10 @@ def measure(
     tolerance = 1e-3 if frequency.unit == "number" else 1e-6
     if not np.all(np.abs(steps - whole) <= tolerance):  # NaN for days without rows
         return None
-    moved = whole[whole > 0]
+    distances = np.diff(instants)[same]
+    moved = whole[distances > distances.dtype.type(0)]
+    if (moved < 1).any():
+        return None
     absent = int((moved - 1).sum())
     share = np.mean(moved == 1) if len(moved) else 1.0
     if share < LEAST_SHARE:
@@ -365,7 +368,7 @@ def _daily(wall: NDArray[Any], usual: int) -> Iterator[Frequency]:
 
 def _pauses(wall: NDArray[Any], step: int) -> dict[str, Any]:
     """Weekdays and hours that never have rows, as arguments of a Frequency."""
-    if wall.max() - wall.min() < np.timedelta64(3, "D"):
+    if 2 * step > DAY or wall.max() - wall.min() < np.timedelta64(3, "D"):
         return {}
     found: dict[str, Any] = {}
     weekdays = tuple(np.unique(_weekday(wall)).tolist())

@@ -14,7 +14,7 @@ from .frequency import Frequency
 from .numbers import is_missing
 from .optional import import_pandas
 from .table import Table
-from .time_formats import COLUMN_BREAK
+from .time_formats import COLUMN_BREAK, candidates
 from .time_inference import CellError, UndecidedTimesError, find_zone, infer_times
 from .times import DateNotation, NumberNotation, Times, is_none, notation_from_dict
 from .zones import to_wall
@@ -278,6 +278,8 @@ def _kind(table: Table, name: str) -> str:
     texts = table.frame[name].iloc[::step].str.strip()
     texts = texts[~is_missing(texts)].reset_index(drop=True)
     named = bool(_TIME_NAME.search(name.lower()))
+    if not named and (not len(texts) or _is_no_time(texts.iloc[0])):
+        return ""
     for _ in range(1 + (len(texts) // 10 if named else 0)):
         if not len(texts):
             break
@@ -290,9 +292,15 @@ def _kind(table: Table, name: str) -> str:
         except ValueError:
             break
         else:
-            short = texts.str.fullmatch(r"[\d.]{1,7}").all()  # as counts and prices are
-            return _kind_of(times, named) if named or not short else ""
+            return _kind_of(times, named)
     return ""
+
+
+def _is_no_time(cell: str) -> bool:
+    """Whether a cell, in a column whose name does not say so, is a count, a price or a text."""
+    return bool(re.fullmatch(r"[-\d.,]{1,7}", cell)) or not (
+        candidates(cell) or re.fullmatch(r"[\d.,]+", cell)
+    )
 
 
 def _kind_of(times: Times, named: bool) -> str:

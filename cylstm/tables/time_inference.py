@@ -384,9 +384,7 @@ def find_zone(times: Times, series: NDArray[np.int64]) -> Times:
     shown = count_shown(times.instants, series)
     for zone in zones_with_summer_time():
         instants = from_clock(times.instants, zone, *shown)
-        if np.isnat(instants).any():
-            continue
-        steps = _steps(instants, series)
+        steps = _steps(instants, series)  # NaT, of which no comparison holds, where a clock skips
         if np.count_nonzero(steps != usual) < unusual and (steps > zero).all():
             return Times(instants, replace(notation, zone=zone))
     return times

@@ -21,7 +21,7 @@ TRAINING, VALIDATION, TEST = range(3)
 #: Gaps are not filled with more rows than this for each row that is there.
 MOST_FILLED = 10
 #: Columns that name more series than this for each row of the fullest time name none.
-MOST_SERIES = 5
+MOST_SERIES = 2
 
 
 class TimeFindings(NamedTuple):
@@ -150,7 +150,7 @@ class Timeline:
         zone, grid = axis.notation.zone, None
         if axis.frequency is not None:
             grid = measure(axis.frequency, instants, same, zone)
-        if grid is None or not grid.clear:
+        if grid is None:
             grid = find_grid(instants, same, zone)
             axis = replace(axis, frequency=grid.frequency if grid else axis.frequency)
         return replace(self, axis=axis, instants=instants, found=found._replace(grid=grid))

@@ -445,6 +445,7 @@ def test_times_are_found_sorted_and_said(cli, folder):
     assert cli("predict", "model.safetensors", data, "-o", "out.csv")[0] == 0
     rows = read_rows("out.csv")
     assert [row["time"] for row in rows[-2:]] == ["2024-03-09 08:00", "2024-03-09 09:00"]
+    assert "time        time, %Y-%m-%d %H:%M; 1 hour" in cli("info", "model.safetensors")[1]
     assert rows[0]["time"] == "2024-03-09 07:00"
 
     status, out, _ = cli("train", data, "--target", "load", "--time", "none", *QUICK)

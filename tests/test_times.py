@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import random
+from datetime import date
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ import pytest
 pytest.importorskip("pandas")
 
 import pandas as pd
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cylstm.tables import TimeAxis, Timeline, calendar_columns, find_time, read_table
 from cylstm.tables.frequency import Frequency
+from cylstm.tables.time_inference import UndecidedTimesError
 
 
 @pytest.fixture
@@ -534,3 +538,49 @@ def test_damaged_axes_are_errors_of_value(table):
                 continue
             if read.frequency:
                 assert len(read.frequency.after(np.datetime64("2024-01-01", "us"), 5, "")) <= 5
+
+
+# --- whatever the dates -------------------------------------------------------------------------
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    form=st.sampled_from(
+        [
+            "%Y-%m-%d",
+            "%d.%m.%y",
+            "%m/%d/%Y %H:%M",
+            "%b-%y",
+            "%Y%m%d",
+            "%Y",
+            "%Y%m",
+            "%d %B %Y",
+            "%Y-%m-%dT%H:%M:%S%z",
+        ]
+    ),
+    freq=st.sampled_from(["D", "h", "MS", "ME", "B", "7min", "YS", "W-SUN", "SMS"]),
+    first=st.dates(date(1970, 1, 1), date(2024, 12, 31)),
+    count=st.integers(1, 40),
+    zone=st.sampled_from([None, "Europe/Berlin"]),
+    seed=st.integers(0, 2**32),
+)
+def test_what_was_read_is_read_again(table, form, freq, first, count, zone, seed):
+    moments = pd.date_range(first, periods=count, freq=freq, tz=zone)
+    rng = random.Random(seed)
+    cells = [moment.strftime(form) for moment in moments if rng.random() < 0.8] or ["2024-01-31"]
+    rng.shuffle(cells)
+    data = table(t=cells)
+    try:
+        line = Timeline.of(data, time="t")
+    except UndecidedTimesError:
+        return
+    again = Timeline.of(data, time=TimeAxis.from_dict(line.axis.to_dict()))
+    assert (again.instants == line.instants).all() and (again.rows == line.rows).all()
+    grid = line.found.grid
+    if grid and grid.frequency.regular:
+        filled, complete = line.with_gaps_filled(data, None)
+        assert complete.found.grid.absent == 0
+        assert len(filled) == len(data) + grid.absent
+        assert (Timeline.of(filled, time=line.axis).instants == complete.instants).all()

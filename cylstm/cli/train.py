@@ -27,10 +27,6 @@ from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
 from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe, wants_gaps_filled
 
-TIME_FORMAT_HELP = (
-    "how times are written, if that cannot be told from them: as strftime takes it, such as "
-    "%%d/%%m/%%Y; s, ms, us or ns since 1970; or number"
-)
 PART_NAMES = ("training", "validation", "held-out")
 
 EPILOG = """\
@@ -86,6 +82,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     _add_data_options(parser.add_argument_group("columns and windows"))
+    _add_time_options(parser.add_argument_group("times of rows"))
     _add_model_options(parser.add_argument_group("model"))
     _add_training_options(parser.add_argument_group("training"))
 
@@ -107,31 +104,6 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--group", metavar="COLUMN", help="column that names the series of a row")
     group.add_argument(
-        "--time",
-        metavar="COLUMN",
-        help="column to sort by: dates or numbers; DATE,TIME for a date and a time of day in two "
-        "columns; none for the file's order (default: the column of dates, if there is one)",
-    )
-    group.add_argument(
-        "--time-format",
-        metavar="FORMAT",
-        help=TIME_FORMAT_HELP,
-    )
-    group.add_argument(
-        "--fill-gaps",
-        action=argparse.BooleanOptionalAction,
-        help="insert an empty row for each that is absent between two (default: where most rows "
-        "are one step apart on every day of the week)",
-    )
-    group.add_argument(
-        "--calendar",
-        type=arguments.names,
-        default=[],
-        metavar="A,B",
-        help="inputs made of a row's time: hour, weekday, month, and holidays:COUNTRY, such as "
-        "holidays:DE or holidays:US-CA (needs the package holidays)",
-    )
-    group.add_argument(
         "--window",
         type=arguments.positive_int,
         metavar="N",
@@ -151,6 +123,35 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="rows in a season, such as 12 for months: the model then also sees the change from "
         "a season ago and is compared with the forecast that the last season repeats",
+    )
+
+
+def _add_time_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="column to sort by: dates or numbers; DATE,TIME for a date and a time of day in two "
+        "columns; none for the file's order (default: the column of dates, if there is one)",
+    )
+    group.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="how times are written, if that cannot be told from them: as strftime takes it, such "
+        "as %%d/%%m/%%Y; s, ms, us or ns since 1970; or number",
+    )
+    group.add_argument(
+        "--fill-gaps",
+        action=argparse.BooleanOptionalAction,
+        help="insert an empty row for each that is absent between two (default: where most rows "
+        "are one step apart on every day of the week)",
+    )
+    group.add_argument(
+        "--calendar",
+        type=arguments.names,
+        default=[],
+        metavar="A,B",
+        help="inputs made of a row's time: hour, weekday, month, and holidays:COUNTRY, such as "
+        "holidays:DE or holidays:US-CA (needs the package holidays)",
     )
 
 

@@ -14,8 +14,9 @@ from .frequency import Frequency
 from .numbers import is_missing
 from .optional import import_pandas
 from .table import Table
-from .time_formats import COLUMN_BREAK, candidates
-from .time_inference import CellError, UndecidedTimesError, find_zone, infer_times
+from .time_candidates import candidates
+from .time_formats import COLUMN_BREAK
+from .time_inference import CellError, Inference, UndecidedTimesError, find_zone, infer_times
 from .times import DateNotation, NumberNotation, Times, is_none, notation_from_dict
 from .zones import to_wall
 
@@ -167,20 +168,9 @@ def read_axis(
         times = stored.notation.read(texts, series)
         if not is_none(times.instants).any():
             return AxisReading(replace(stored, notation=times.notation), times.instants)
-    label = " and ".join(map(repr, columns))
-    try:
-        inference = infer_times(texts, series, given)
-    except CellError as error:
-        cell = texts.iloc[error.row].replace(COLUMN_BREAK, " ")
-        form = f" as --time-format {given!r} says" if given else ""
-        raise ValueError(
-            f"{table.path}: column {label}, row {error.row + 1}: {cell!r} is not "
-            f"{error.expected}{form}"
-        ) from None
-    except ValueError as error:
-        kind = UndecidedTimesError if isinstance(error, UndecidedTimesError) else ValueError
-        raise kind(f"{table.path}: column {label}: {error}") from None
+    inference = _infer(table, columns, texts, series, given)
     times = find_zone(inference.times, series)
+    label = " and ".join(map(repr, columns))
     if stored is not None and _is_date(stored.notation, times) != (
         times.instants.dtype.kind == "M"
     ):
@@ -195,6 +185,29 @@ def read_axis(
         zone = times.notation.zone
         reasons.append(f"hours that come twice or not at all are those of the clocks of {zone}")
     return AxisReading(axis, times.instants, "; ".join(reasons), stored is not None)
+
+
+def _infer(
+    table: Table,
+    columns: Sequence[str],
+    texts: pd.Series,
+    series: NDArray[np.int64],
+    given: str | None,
+) -> Inference:
+    """`infer_times`, whose errors here name the file, the column and the cell."""
+    label = " and ".join(map(repr, columns))
+    try:
+        return infer_times(texts, series, given)
+    except CellError as error:
+        cell = texts.iloc[error.row].replace(COLUMN_BREAK, " ")
+        form = f" as --time-format {given!r} says" if given else ""
+        raise ValueError(
+            f"{table.path}: column {label}, row {error.row + 1}: {cell!r} is not "
+            f"{error.expected}{form}"
+        ) from None
+    except ValueError as error:
+        kind = UndecidedTimesError if isinstance(error, UndecidedTimesError) else ValueError
+        raise kind(f"{table.path}: column {label}: {error}") from None
 
 
 def _is_date(notation: DateNotation | NumberNotation, times: Times) -> bool:

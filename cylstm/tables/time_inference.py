@@ -18,6 +18,7 @@ from . import time_formats as formats
 from .frequency import find_grid
 from .numbers import is_missing
 from .optional import import_pandas
+from .time_candidates import Candidate, as_candidate, candidates
 from .times import (
     EPOCHS,
     Clock,
@@ -110,11 +111,11 @@ def _readings(texts: pd.Series, series: NDArray[np.int64], given: str | None) ->
     if given == "number" or given in EPOCHS:
         yield _read_numbers(texts, "" if given == "number" else given)
     elif given is not None:
-        yield from _date_readings(texts, series, [formats.candidate(formats.check_format(given))])
+        yield from _date_readings(texts, series, [as_candidate(formats.check_format(given))])
     elif _looks_numeric(texts):
         yield from _numeric_readings(texts, series)
     else:
-        yield from _date_readings(texts, series, formats.candidates(texts.iloc[0]))
+        yield from _date_readings(texts, series, candidates(texts.iloc[0]))
 
 
 def _looks_numeric(texts: pd.Series) -> bool:
@@ -155,7 +156,7 @@ def _run_readings(texts: pd.Series, series: NDArray[np.int64]) -> Iterator[Times
     if len(lengths) > 1 or not sample.str.fullmatch(r"\d+|\d{4}\.\d\d").all():
         return
     try:
-        readings = _date_readings(texts, series, formats.candidates(texts.iloc[0]))
+        readings = _date_readings(texts, series, candidates(texts.iloc[0]))
     except CellError:
         return
     for times in readings:
@@ -178,15 +179,15 @@ def _epoch(values: NDArray[Any]) -> str:
 
 
 def _date_readings(
-    texts: pd.Series, series: NDArray[np.int64], candidates: Sequence[formats.Candidate]
+    texts: pd.Series, series: NDArray[np.int64], possible: Sequence[Candidate]
 ) -> list[Times]:
     """Readings of all cells that begin with one of some formats; CellError if there is none."""
     codes, unique = import_pandas().factorize(texts)
     unique = import_pandas().Series(unique, dtype="str")
     sample = _spread(unique)
     read: list[tuple[DateNotation, Clock]] = []
-    furthest: tuple[int, formats.Candidate | None] = (-1, None)
-    for candidate in candidates:
+    furthest: tuple[int, Candidate | None] = (-1, None)
+    for candidate in possible:
         notation, clock, failing = _extend(candidate, sample)
         if failing is None:
             notation, clock, failing = _extend(candidate, unique, notation)
@@ -213,7 +214,7 @@ def _date_readings(
 
 
 def _extend(
-    candidate: formats.Candidate, unique: pd.Series, notation: DateNotation | None = None
+    candidate: Candidate, unique: pd.Series, notation: DateNotation | None = None
 ) -> tuple[DateNotation, Clock, int | None]:
     """Add formats of the same date until all cells are read; the first cell that none reads."""
     notation = notation or DateNotation((candidate.form,))
@@ -231,14 +232,12 @@ def _extend(
             return notation, clock, int(unique.index[failing[0]])
 
 
-def _wider(
-    notation: DateNotation, candidate: formats.Candidate, cell: str
-) -> Iterator[DateNotation]:
+def _wider(notation: DateNotation, candidate: Candidate, cell: str) -> Iterator[DateNotation]:
     """The notation with one more format, or with an hour 24."""
     if not notation.midnight_24:
         yield replace(notation, midnight_24=True)
     if len(notation.formats) < MOST_FORMATS:
-        for other in formats.candidates(cell):
+        for other in candidates(cell):
             if other.date == candidate.date and other.form not in notation.formats:
                 forms = sorted({*notation.formats, other.form}, key=len)
                 yield replace(notation, formats=tuple(forms))

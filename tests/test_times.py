@@ -284,6 +284,28 @@ def test_parts_of_a_date_go_on_in_their_columns(table):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["quarter", "week"])
+def test_year_and_quarter_or_week_in_two_columns(table, name):
+    if name == "quarter":
+        moments = pd.date_range("2019-07-01", periods=22, freq="QS")
+        years, numbers = moments.year, moments.quarter
+    else:
+        moments = pd.date_range("2019-07-01", periods=62, freq="W-MON")
+        years, numbers = moments.isocalendar().year, moments.isocalendar().week
+    columns = {"year": list(years), name: list(numbers)}
+    data = table(**{name: cells[:-2] for name, cells in columns.items()})
+    reading = find_time(data)
+    assert reading.axis.columns == ("year", name)
+    with pytest.raises(ValueError, match=f"the date has more parts: --time year,{name}"):
+        Timeline.of(data, time="year")
+    line = Timeline.of(data, time=reading)
+    following = line.cells_after([len(line) - 1], 2)
+    assert following == {name: list(map(str, cells[-2:])) for name, cells in columns.items()}
+    assert line.axis.explain(line.instants[0]).startswith(
+        {"quarter": "%Y %q: 2019 3 is 1 July", "week": "%G %V: 2019 27 is 1 July"}[name]
+    )
+
+
 def test_a_column_called_date_with_a_slip_is_no_silent_file_order(table):
     days = written("2024-01-01", 50, "D", "%Y-%m-%d")
     with pytest.raises(

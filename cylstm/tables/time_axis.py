@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from .numbers import is_missing
 from .optional import import_pandas
 from .table import Table
 from .time_candidates import candidates
-from .time_formats import COLUMN_BREAK
+from .time_formats import COLUMN_BREAK, COLUMN_MARK, bare
 from .time_inference import CellError, Inference, UndecidedTimesError, find_zone, infer_times
 from .times import DateNotation, NumberNotation, Times, is_none, notation_from_dict
 from .zones import to_wall
@@ -29,14 +30,18 @@ _TIME_NAME = re.compile(
     r"|^(ds|ts|day|tag|period|hour|hr|stunde)$"
 )
 #: Columns that hold a date's parts, the large before the small.
+_YEAR = ("year", "yr")
 _PARTS = (
-    ("year", "yr"),
+    _YEAR,
     ("month", "mon"),
     ("day",),
     ("hour", "hr"),
     ("minute", "min"),
     ("second", "sec"),
 )
+_QUARTERS, _WEEKS = (_YEAR, ("quarter", "qtr")), (_YEAR, ("week",))
+#: What stands before the numbers of these columns elsewhere.
+_MARKS = {"quarter": "Q", "qtr": "Q", "week": "W"}
 _HOURS = ("hour", "hr", "stunde", "hour_ending")
 
 
@@ -62,7 +67,7 @@ class TimeAxis:
 
     def cells(self, instants: NDArray[Any]) -> dict[str, list[str]]:
         """What stands in each of the columns at these times."""
-        texts = [text.split(COLUMN_BREAK) for text in self.notation.write(instants)]
+        texts = [bare(text).split(COLUMN_BREAK) for text in self.notation.write(instants)]
         return {name: [text[n] for text in texts] for n, name in enumerate(self.columns)}
 
     def explain(self, instant: Any) -> str:
@@ -70,7 +75,7 @@ class TimeAxis:
         if np.asarray(instant).dtype.kind != "M":
             return str(self.notation)
         times = np.array([instant])
-        cell = self.notation.write(times)[0].replace(COLUMN_BREAK, " ")
+        cell = bare(self.notation.write(times)[0]).replace(COLUMN_BREAK, " ")
         moment = import_pandas().Timestamp(self.wall(times)[0])
         time = f" {moment:%H:%M:%S}" if moment != moment.normalize() else ""
         return f"{self.notation}: {cell} is {moment.day} {moment:%B %Y}{time}"
@@ -199,7 +204,7 @@ def _infer(
     try:
         return infer_times(texts, series, given)
     except CellError as error:
-        cell = texts.iloc[error.row].replace(COLUMN_BREAK, " ")
+        cell = bare(texts.iloc[error.row]).replace(COLUMN_BREAK, " ")
         form = f" as --time-format {given!r} says" if given else ""
         raise ValueError(
             f"{table.path}: column {label}, row {error.row + 1}: {cell!r} is not "
@@ -218,8 +223,9 @@ def _joined(table: Table, columns: Sequence[str]) -> pd.Series:
     """The cells of one column, or those of several as one text; empty where one is missing."""
     first, *others = (table.text(name) for name in columns)
     texts = first
-    for other in others:
-        texts = texts + COLUMN_BREAK + other
+    for name, other in zip(columns[1:], others, strict=True):
+        mark = _MARKS.get(name.lower(), "") if other.str.isdecimal().all() else ""
+        texts = texts + COLUMN_BREAK + (COLUMN_MARK + mark if mark else "") + other
     missing = [is_missing(other) for other in others]
     return texts.mask(np.logical_or.reduce(missing), "") if missing else texts
 
@@ -270,8 +276,8 @@ def find_axis(
     choices: list[tuple[str, ...]] = [(name,) for name in dates]
     if dates and (clocks := clock_columns(table, {*exclude, *dates})):
         choices = [(dates[0], clocks[0]), *choices]
-    if (pieces := _pieces(names)) and set(dates) <= set(pieces):
-        choices = [pieces, *choices]
+    pieces = [found for found in date_parts(names) if set(dates) <= set(found)]
+    choices = [*pieces, *choices]
     found = [reading for choice in choices if (reading := _try(table, choice, series, given))]
     if given and not found:
         raise ValueError(f"{table.path}: --time-format {given!r}: no column is written like this")
@@ -332,15 +338,14 @@ def clock_columns(table: Table, exclude: Iterable[str | None] = ()) -> list[str]
     return clocks or [name for name in names if name.lower() in _HOURS]
 
 
-def _pieces(names: Sequence[str]) -> tuple[str, ...]:
-    """Columns called year, month, day, hour ..., from the year on as far as they go."""
-    found = []
-    for words in _PARTS:
-        column = next((name for name in names if name.lower() in words), None)
-        if column is None:
-            break
-        found.append(column)
-    return tuple(found) if len(found) > 1 else ()
+def date_parts(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Columns called year, month, day, hour ..., as far as they go, or year and quarter or week."""
+    called = {name.lower(): name for name in reversed(names)}
+    for parts in (_PARTS, _QUARTERS, _WEEKS):
+        columns = [next((called[word] for word in part if word in called), "") for part in parts]
+        found = tuple(takewhile(bool, columns))
+        if len(found) > 1:
+            yield found
 
 
 def _try(

@@ -20,6 +20,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 COLUMN_BREAK = "\x1f"
+#: Before a mark such as Q or W that says what a column holds, and that its cells do not have.
+COLUMN_MARK = "\x1e"
 
 #: Parts of a format: a directive with its modifier, a blank, or another character.
 _PARTS = re.compile(r"%(?P<modifier>[-^#:h]|[1-9])?(?P<directive>[A-Za-z%])|(?P<literal>.)", re.S)
@@ -174,7 +176,12 @@ class Midnight24(NamedTuple):
 
 def readable(form: str) -> str:
     """A format as others know it: without modifiers, columns apart by a blank."""
-    return plain(form).replace(COLUMN_BREAK, " ")
+    return bare(plain(form)).replace(COLUMN_BREAK, " ")
+
+
+def bare(text: str) -> str:
+    """What stands in the cells that were read as one text."""
+    return re.sub(f"{COLUMN_MARK}.", "", text)
 
 
 def as_written(form: str, cells: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .frequency import Grid, find_grid, measure
 from .optional import import_pandas
 from .table import Table
-from .time_axis import AxisReading, TimeAxis, clock_columns, find_axis, read_axis
+from .time_axis import AxisReading, TimeAxis, clock_columns, date_parts, find_axis, read_axis
 from .times import DateNotation
 
 #: The parts of a series in the order of time, see `Timeline.parts`.
@@ -329,6 +329,9 @@ def _check_panel(table: Table, group: str | None, reading: AxisReading) -> None:
     if clocks := clock_columns(table, taken):
         both = ",".join([*reading.axis.columns, clocks[0]])
         raise ValueError(f"{problem}; {clocks[0]!r} holds the time of day: --time {both}")
+    for parts in date_parts(table.columns):
+        if set(reading.axis.columns) < set(parts):
+            raise ValueError(f"{problem}; the date has more parts: --time {','.join(parts)}")
     for columns in _keys(table, taken):
         names = ([group] if group else []) + list(columns)
         if _tells_apart(table, names, reading.instants):

@@ -241,6 +241,8 @@ def test_order_of_the_file(table, order):
         ({"ts": range(1700000000, 1700001200, 60)}, ("ts",)),
         ({"text": ["may be", "march on"] * 10}, None),
         ({"day": range(1, 21)}, None),
+        ({"id": [f"GT{n}" for n in range(1990, 2010)]}, None),
+        ({"note": ["3 Jun-Mar", "4 May-May"] * 10}, None),
         (
             {
                 "date": ["01/31/2024"] * 12 + ["02/01/2024"] * 8,
@@ -273,6 +275,18 @@ def test_the_column_of_times_is_found(table, columns, found):
     if found:
         order = Timeline.of(table(**columns), time=reading).rows
         assert order.tolist() == list(range(20))
+
+
+def test_a_column_found_that_leaves_the_order_open_is_not_used(table):
+    years = [2001 + n * 7 % 5 for n in range(100)]
+    data = table(year_sold=years)
+    reading = find_time(data)
+    assert reading.axis.columns == ("year_sold",)
+    line = Timeline.of(data, time=reading)
+    assert line.axis is None and line.rows.tolist() == list(range(100))
+    assert Timeline.of(data, time="year_sold").repeats == 95
+    data = table(year_sold=sorted(years))
+    assert Timeline.of(data, time=find_time(data)).repeats == 95
 
 
 def test_parts_of_a_date_go_on_in_their_columns(table):

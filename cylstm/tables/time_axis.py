@@ -16,7 +16,7 @@ from .numbers import is_missing
 from .optional import import_pandas
 from .table import Table
 from .time_candidates import candidates
-from .time_formats import COLUMN_BREAK, COLUMN_MARK, bare
+from .time_formats import COLUMN_BREAK, COLUMN_MARK, bare, directives
 from .time_inference import CellError, Inference, UndecidedTimesError, find_zone, infer_times
 from .times import DateNotation, NumberNotation, Times, is_none, notation_from_dict
 from .zones import to_wall
@@ -326,7 +326,10 @@ def _kind_of(times: Times, named: bool) -> str:
     if times.instants.dtype.kind != "M":
         return ""
     if isinstance(times.notation, DateNotation):
-        return "date" if times.notation.has_date else "clock"
+        if not times.notation.has_date:
+            return "clock"
+        more_than_years = len(set(directives(times.notation.formats[0]))) > 1
+        return "date" if named or more_than_years else ""
     rising = np.all(np.diff(times.instants) > np.timedelta64(0))
     return "date" if named or rising else ""
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .time_formats import COLUMN_BREAK, ZONE
+from .time_formats import COLUMN_BREAK, ZONE, says_twice
 
 
 class Candidate(NamedTuple):
@@ -58,6 +58,10 @@ def candidates(cell: str) -> list[Candidate]:
     """Every format that a cell may have."""
     if len(cell) > LONGEST or not re.search(r"\d", cell):
         return []
+    return [found for found in _candidates(cell) if not says_twice(found.form)]
+
+
+def _candidates(cell: str) -> list[Candidate]:
     cell, zone = _without_zone(cell)
     starts = 10 if re.match(r"\d{4}:\d{2}:\d{2}\b", cell) else 0  # after a date with colons
     clock = _CLOCK.search(cell, starts)

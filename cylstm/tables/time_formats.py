@@ -86,6 +86,12 @@ def directives(form: str) -> list[str]:
     return [directive for _, directive, _ in parts(form) if directive]
 
 
+def says_twice(form: str) -> bool:
+    """Whether a format has a directive twice."""
+    found = [letter for letter in directives(form) if letter != "%"]
+    return len(set(found)) < len(found)
+
+
 def check_format(form: str) -> str:
     """`form`, if it is a format that says which time is meant.
 
@@ -96,8 +102,7 @@ def check_format(form: str) -> str:
     """
     found = directives(form)
     unknown = [letter for letter in found if letter not in DIRECTIVES]
-    twice = len(set(found) - {"%"}) < len(found) - found.count("%")
-    if unknown or twice or not found or (form.endswith("%") and not form.endswith("%%")):
+    if unknown or says_twice(form) or not found or (form.endswith("%") and not form.endswith("%%")):
         raise ValueError(
             f"{form!r} is not a format of times, such as %d/%m/%Y %H:%M "
             f"(directives: {' '.join('%' + letter for letter in DIRECTIVES)})"

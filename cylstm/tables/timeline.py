@@ -22,6 +22,7 @@ TRAINING, VALIDATION, TEST = range(3)
 MOST_FILLED = 10
 #: Columns that name more series than this for each row of the fullest time name none.
 MOST_SERIES = 2
+FILE_ORDER = "(--time none keeps the file's order)"
 
 
 class TimeFindings(NamedTuple):
@@ -101,7 +102,8 @@ class Timeline:
             Column that names the series of a row.
         time : str, sequence of str, TimeAxis or AxisReading, optional
             The column of times, several that are read as one, what was learned of them, or what
-            `find_time` found.
+            `find_time` found, which is not used if it leaves the order of many rows open and the
+            file has another.
         time_format : str, optional
             The notation of the times, as `--time-format` takes it.
 
@@ -130,6 +132,8 @@ class Timeline:
         _check_clock(table, reading, found)
         if 4 * repeats > len(table):
             _check_panel(table, group, reading)
+            if isinstance(time, AxisReading) and found.file_order == "in no order":
+                return cls.of(table, group)  # such as the years in which houses were sold
         rows = rows[~np.isin(rows, duplicates)] if len(duplicates) else rows
         timeline = cls._laid_out(rows, codes, names)
         return timeline._on(reading.axis, reading.instants[rows], found)
@@ -328,16 +332,20 @@ def _check_panel(table: Table, group: str | None, reading: AxisReading) -> None:
     problem = f"{table.path}: column {str(reading.axis)!r}: many rows share their time with others"
     if clocks := clock_columns(table, taken):
         both = ",".join([*reading.axis.columns, clocks[0]])
-        raise ValueError(f"{problem}; {clocks[0]!r} holds the time of day: --time {both}")
+        raise ValueError(
+            f"{problem}; {clocks[0]!r} holds the time of day: --time {both} {FILE_ORDER}"
+        )
     for parts in date_parts(table.columns):
         if set(reading.axis.columns) < set(parts):
-            raise ValueError(f"{problem}; the date has more parts: --time {','.join(parts)}")
+            raise ValueError(
+                f"{problem}; the date has more parts: --time {','.join(parts)} {FILE_ORDER}"
+            )
     for columns in _keys(table, taken):
         names = ([group] if group else []) + list(columns)
         if _tells_apart(table, names, reading.instants):
             raise ValueError(
                 f"{problem}, which {' and '.join(map(repr, columns))} would tell apart: "
-                f"--group {','.join(names)} (--time none keeps the file's order)"
+                f"--group {','.join(names)} {FILE_ORDER}"
             )
 
 

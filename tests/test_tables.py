@@ -13,7 +13,6 @@ from cylstm.tables import (
     VALIDATION,
     Column,
     Timeline,
-    future_times,
     learn_columns,
     read_table,
 )
@@ -210,7 +209,8 @@ def test_fill_forward_stays_in_its_series(read):
 )
 def test_future_times(read, times, expected):
     table = read("t,x\n" + "".join(f"{time},1\n" for time in times))
-    assert future_times(table, "t", [np.arange(len(times))], 2) == expected
+    timeline = Timeline.of(table, time="t")
+    assert timeline.cells_after([len(times) - 1], 2) == {"t": expected}
 
 
 # --- columns ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import cylstm
 from cylstm.formats import write_file
-from cylstm.tables import Notation, Table, Timeline, future_times, pack, read_table
+from cylstm.tables import Notation, Table, TimeAxis, Timeline, pack, read_table
 
 from . import arguments, scoring
 from .console import check_output, count, number, say
@@ -44,6 +44,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL.safetensors", help="a model from `cylstm train`")
     parser.add_argument("data", metavar="DATA.csv", help="a table with the columns it learned from")
     parser.add_argument("-o", "--output", required=True, metavar="OUT.csv", help="where to write")
+    parser.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="how times are written, if otherwise than in training",
+    )
     arguments.add_threads(parser)
 
 
@@ -55,17 +60,39 @@ def run(args: argparse.Namespace) -> int:
     arguments.use_threads(args)
     model, recipe = load_trained(args.model)
     table = read_table(args.data, missing=recipe.missing, notations=recipe.notations, progress=True)
-    problem = make_problem(recipe, table, Timeline.of(table, recipe.group, recipe.time))
+    rows = len(table)
+    table, timeline = _in_time_order(recipe, table, args.time_format)
+    problem = make_problem(recipe, table, timeline)
     ends = problem.ends()
     if not len(ends):
         raise ValueError(
             f"{args.data}: too few rows: no series has the {recipe.window} that the model looks at"
         )
     add = _add_forecasts if recipe.task == "forecast" else _add_predictions
-    table = add(problem, model, ends)
+    table = add(problem, model, ends).without_rows(rows, rows + timeline.found.filled)
     write_file(args.output, pack(Path(args.output), table.to_bytes()))
     say("saved", f"{args.output}: {count(len(table), 'row')}")
     return 0
+
+
+def _in_time_order(recipe: Recipe, table: Table, time_format: str | None) -> tuple[Table, Timeline]:
+    """The table and the order of its rows, with its gaps filled as in training."""
+    timeline = Timeline.of(table, recipe.group, recipe.time, time_format=time_format)
+    if recipe.time and timeline.axis:
+        _compare_times(recipe.time, timeline.axis)
+    grid = timeline.found.grid
+    if recipe.fill_gaps and grid and grid.frequency.regular and grid.absent:
+        table, timeline = timeline.with_gaps_filled(table, recipe.group)
+        say("gaps", f"{count(timeline.found.filled, 'row')} absent: taken as empty")
+    return table, timeline
+
+
+def _compare_times(trained: TimeAxis, axis: TimeAxis) -> None:
+    """Say how a table's times differ from those in training."""
+    if axis.notation != trained.notation:
+        say("warning", f"times are written {axis.notation}, in training {trained.notation}")
+    if trained.frequency and trained.frequency.regular and axis.frequency != trained.frequency:
+        say("warning", f"rows are apart by {axis.frequency}, in training by {trained.frequency}")
 
 
 def load_trained(path: str) -> tuple[cylstm.SequenceModel, Recipe]:
@@ -132,10 +159,7 @@ def _future_rows(
     for column in recipe.group:
         names = problem.table.text(column).iloc[ends]
         cells[column] = [name for name in names for _ in range(horizon)]
-    if recipe.time:
-        series = [timeline.rows[timeline.start[end] : end + 1] for end in last]
-        cells[recipe.time] = future_times(problem.table, recipe.time, series, horizon)
-    return cells
+    return cells | timeline.cells_after(last, horizon)
 
 
 def _forecast_columns(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cylstm.tables import Column, Table, Timeline
+from cylstm.tables import CalendarColumn, Column, Table, Timeline
 
 from .recipe import Recipe, deviation
 
@@ -33,7 +33,8 @@ class Problem:
     def __init__(self, recipe: Recipe, table: Table, timeline: Timeline) -> None:
         self.recipe, self.table, self.timeline = recipe, table, timeline
         self._read_target()
-        inputs = (column.encode(table, timeline) for column in recipe.columns)
+        columns: list[Column | CalendarColumn] = [*recipe.columns, *recipe.calendar]
+        inputs = (column.encode(table, timeline) for column in columns)
         blocks = [block.astype(np.float32) for each in (self._history(), inputs) for block in each]
         self.features = np.hstack(blocks)
 

@@ -22,10 +22,11 @@ from .numbers import (
     shows_decimal,
 )
 from .optional import import_pandas
-from .times import Times, read_dates
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .times import DateNotation, NumberNotation
 
 #: Numbers as pandas read them (int or float), or texts.
 Column: TypeAlias = "NDArray[Any] | Texts"
@@ -33,6 +34,13 @@ Column: TypeAlias = "NDArray[Any] | Texts"
 _QUOTED = 60
 #: Rows among which an example is chosen.
 _EXAMPLES = 100
+
+
+class TimeColumn(NamedTuple):
+    """A column as points in time, and how it writes them."""
+
+    instants: pd.Series
+    notation: DateNotation | NumberNotation
 
 
 class Numbers(NamedTuple):
@@ -129,6 +137,19 @@ class Table:
             return cells
         return import_pandas().concat([cells, self._new_cells(name)], ignore_index=True)
 
+    def first_text(self, name: str) -> str:
+        """The first cell of a column that holds something, of the file's first rows; else empty."""
+        cells = self._head[self.source.names.index(self._key(name))]
+        return str(next(iter(cells[~is_missing(cells)]), ""))
+
+    @cached_property
+    def _head(self) -> pd.DataFrame:
+        """Cells of the file's first rows, by the place of their column."""
+        places = range(len(self.source.header))
+        texts = dict.fromkeys(places, "object")
+        sample = next(self.source.chunks(places, texts, {"nrows": _EXAMPLES}))[0]
+        return sample.apply(lambda cells: cells.str.strip())
+
     def labels(self, names: str | Sequence[str] | None) -> pd.Series:
         """Cells of one or some columns as one text that tells rows apart, shape (N,)."""
         if not names:
@@ -190,44 +211,39 @@ class Table:
 
     def examples(self, names: Sequence[str]) -> dict[str, tuple[str, float]]:
         """For each column the longest number among its first cells, as text and as read."""
-        places = {self.source.names.index(self._key(name)): name for name in names}
-        texts = dict.fromkeys(places, "object")
-        sample = next(self.source.chunks(sorted(places), texts, {"nrows": _EXAMPLES}))[0]
         found = {}
-        for place, name in places.items():
-            cells = sample[place].str.strip()
+        for name in names:
+            cells = self._head[self.source.names.index(self._key(name))]
             values = self.notation(name).parse(cells)
             longest = int(cells.str.len().where(np.isfinite(values), -1).argmax())
             found[name] = cells.iloc[longest], float(values[longest])
         return found
 
-    def times(self, name: str) -> Times:
-        """A column as points in time: numbers or, where most cells are none, dates.
+    def times(self, name: str) -> TimeColumn:
+        """A column as points in time: dates or numbers.
 
         Raises
         ------
         ValueError
-            If a cell is neither, or missing.
+            If a cell is neither, or missing, or if cells can be read in two ways.
         """
-        if self.looks_numeric(name):
-            values = self._as_numbers(name).values
-            new = self.notation(name).parse(self._new_cells(name))
-            values = np.concatenate([values, new])
-            self._check(name, np.isfinite(values), "a number (as the column's others are)")
-            return Times(import_pandas().Series(values), None)
-        times = read_dates(self.text(name))
-        self._check(name, times.instants.notna().to_numpy(bool), "a number or a date")
-        return times
+        from .time_axis import read_axis
 
-    def duplicates(self) -> NDArray[np.bool_]:
-        """Which rows repeat an earlier one in every cell, shape (N,)."""
+        reading = read_axis(self, (name,), np.zeros(len(self), np.int64))
+        return TimeColumn(import_pandas().Series(reading.instants), reading.axis.notation)
+
+    def duplicates(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of `rows` repeat an earlier one of them in every cell; none from `with_rows`."""
+        read = rows < self._rows
         pd = import_pandas()
         columns = {
-            name: column if isinstance(column, np.ndarray) else column.codes
+            name: (column if isinstance(column, np.ndarray) else column.codes)[rows[read]]
             for name, column in self.parsed.items()
         }
         frame = pd.DataFrame(columns, copy=False)
-        return frame.duplicated().to_numpy()
+        found = np.zeros(len(rows), bool)
+        found[read] = frame.duplicated().to_numpy()
+        return found
 
     # --- results --------------------------------------------------------------------------------
 

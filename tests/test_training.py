@@ -139,6 +139,18 @@ def test_targets_that_hardly_vary_are_constant(spread):
     assert model.output_scale[1].tolist() == [1.0]
 
 
+@pytest.mark.parametrize("kind", ["S1", object])
+def test_labels_of_bytes_are_texts(kind):
+    x, y = labelled(20)
+    model = classifier()
+    labels = np.array([b"ab"[n : n + 1] for n in y], kind)
+    model.fit(x, labels, epochs=1, progress=False)
+    assert model.classes == ["a", "b"]
+    assert set(model.predict(x)) <= {"a", "b"}
+    with pytest.raises(ValueError, match="y: expected labels of bytes to be UTF-8"):
+        classifier().fit(x, [b"\xff", b"b"] * 10, epochs=1)
+
+
 def test_a_regression_learns_in_the_targets_units():
     x, y = running_sums(12, 40)
     model = regressor(hidden_size=8)

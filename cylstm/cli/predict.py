@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 import cylstm
 from cylstm.formats import write_file
-from cylstm.tables import Table, Timeline, future_times, read_table
+from cylstm.tables import Notation, Table, TimeAxis, Timeline, pack, read_table
 
 from . import arguments, scoring
 from .console import check_output, count, number, say
@@ -43,26 +44,55 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL.safetensors", help="a model from `cylstm train`")
     parser.add_argument("data", metavar="DATA.csv", help="a table with the columns it learned from")
     parser.add_argument("-o", "--output", required=True, metavar="OUT.csv", help="where to write")
+    parser.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="how times are written, if otherwise than in training",
+    )
     arguments.add_threads(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the exit status."""
     check_output(args.output, args.model, args.data)
+    if Path(args.output).suffix.lower() in (".xlsx", ".xlsm", ".parquet"):
+        raise ValueError(f"{args.output}: only CSV is written (.csv, .csv.gz)")
     arguments.use_threads(args)
     model, recipe = load_trained(args.model)
-    table = read_table(args.data)
-    problem = make_problem(recipe, table, Timeline.of(table, recipe.group, recipe.time))
+    table = read_table(args.data, missing=recipe.missing, notations=recipe.notations, progress=True)
+    rows = len(table)
+    table, timeline = _in_time_order(recipe, table, args.time_format)
+    problem = make_problem(recipe, table, timeline)
     ends = problem.ends()
     if not len(ends):
         raise ValueError(
             f"{args.data}: too few rows: no series has the {recipe.window} that the model looks at"
         )
     add = _add_forecasts if recipe.task == "forecast" else _add_predictions
-    table = add(problem, model, ends)
-    write_file(args.output, table.to_bytes())
+    table = add(problem, model, ends).without_rows(rows, rows + timeline.found.filled)
+    write_file(args.output, pack(Path(args.output), table.to_bytes()))
     say("saved", f"{args.output}: {count(len(table), 'row')}")
     return 0
+
+
+def _in_time_order(recipe: Recipe, table: Table, time_format: str | None) -> tuple[Table, Timeline]:
+    """The table and the order of its rows, with its gaps filled as in training."""
+    timeline = Timeline.of(table, recipe.group, recipe.time, time_format=time_format)
+    if recipe.time and timeline.axis:
+        _compare_times(recipe.time, timeline.axis)
+    grid = timeline.found.grid
+    if recipe.fill_gaps and grid and grid.frequency.regular and grid.absent:
+        table, timeline = timeline.with_gaps_filled(table, recipe.group)
+        say("gaps", f"{count(timeline.found.filled, 'row')} absent: taken as empty")
+    return table, timeline
+
+
+def _compare_times(trained: TimeAxis, axis: TimeAxis) -> None:
+    """Say how a table's times differ from those in training."""
+    if axis.notation != trained.notation:
+        say("warning", f"times are written {axis.notation}, in training {trained.notation}")
+    if trained.frequency and trained.frequency.regular and axis.frequency != trained.frequency:
+        say("warning", f"rows are apart by {axis.frequency}, in training by {trained.frequency}")
 
 
 def load_trained(path: str) -> tuple[cylstm.SequenceModel, Recipe]:
@@ -86,10 +116,11 @@ def load_trained(path: str) -> tuple[cylstm.SequenceModel, Recipe]:
 def _add_predictions(problem: Problem, model: cylstm.SequenceModel, ends: Positions) -> Table:
     """The table with a prediction in every row."""
     predictions, target = problem.predict(model, ends), problem.recipe.target
-    columns = {f"{target}_predicted": _cells(predictions)}
+    notation = _notation(problem)
+    columns = {f"{target}_predicted": _cells(predictions, notation)}
     if problem.recipe.task == "classification":
         probabilities = np.asarray(model.predict_proba(problem.sequences(ends)))
-        columns[f"{target}_probability"] = _cells(probabilities.max(axis=1))
+        columns[f"{target}_probability"] = _cells(probabilities.max(axis=1), notation)
     _report_scores(problem, ends, predictions)
     return problem.table.with_columns(problem.timeline.rows[ends], columns)
 
@@ -125,25 +156,31 @@ def _future_rows(
     recipe, timeline, horizon = problem.recipe, problem.timeline, problem.recipe.horizon
     cells = _forecast_columns(problem, forecasts.ravel(), [*range(1, horizon + 1)] * len(last))
     ends = timeline.rows[last]
-    if recipe.group:
-        names = problem.table.text(recipe.group).iloc[ends]
-        cells[recipe.group] = [name for name in names for _ in range(horizon)]
-    if recipe.time:
-        series = [timeline.rows[timeline.start[end] : end + 1] for end in last]
-        cells[recipe.time] = future_times(problem.table, recipe.time, series, horizon)
-    return cells
+    for column in recipe.group:
+        names = problem.table.text(column).iloc[ends]
+        cells[column] = [name for name in names for _ in range(horizon)]
+    return cells | timeline.cells_after(last, horizon)
 
 
 def _forecast_columns(
     problem: Problem, values: NDArray[np.float64], ahead: Sequence[int]
 ) -> dict[str, list[str]]:
     target = problem.recipe.target
-    return {f"{target}_forecast": _cells(values), f"{target}_rows_ahead": _cells(ahead)}
+    return {
+        f"{target}_forecast": _cells(values, _notation(problem)),
+        f"{target}_rows_ahead": list(map(str, ahead)),
+    }
 
 
-def _cells(values: Iterable[Any]) -> list[str]:
-    """Values as text; numbers to the seven digits that float32 has."""
-    return [value if isinstance(value, str) else f"{value:.7g}" for value in values]
+def _notation(problem: Problem) -> Notation:
+    """How predicted numbers are written: as the target's, if that holds numbers."""
+    default = Notation(problem.table.decimal_read)
+    return problem.recipe.notations.get(problem.recipe.target, default)
+
+
+def _cells(values: NDArray[Any], notation: Notation) -> list[str]:
+    """Labels or numbers as texts."""
+    return values.tolist() if values.dtype.kind in "UO" else notation.write(values)
 
 
 def _report_scores(problem: Problem, ends: Positions, predictions: NDArray[Any]) -> None:

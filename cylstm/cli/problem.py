@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cylstm.tables import Column, Table, Timeline
+from cylstm.tables import CalendarColumn, Column, Table, Timeline
 
 from .recipe import Recipe, deviation
 
@@ -33,14 +33,19 @@ class Problem:
     def __init__(self, recipe: Recipe, table: Table, timeline: Timeline) -> None:
         self.recipe, self.table, self.timeline = recipe, table, timeline
         self._read_target()
-        self.features = np.hstack(
-            [*self._history(), *(column.encode(table, timeline) for column in recipe.columns)]
-        ).astype(np.float32)
+        columns: list[Column | CalendarColumn] = [*recipe.columns, *recipe.calendar]
+        inputs = (column.encode(table, timeline) for column in columns)
+        blocks = [block.astype(np.float32) for each in (self._history(), inputs) for block in each]
+        self.features = np.hstack(blocks)
 
     def sequences(self, ends: Positions) -> list[NDArray[np.float32]]:
         """The model's input for windows that end at these positions: views, (T_i, F)."""
         firsts = np.maximum(self.timeline.start[ends], ends - self.recipe.window + 1)
         return [self.features[a : b + 1] for a, b in zip(firsts, ends, strict=True)]
+
+    def release_table(self) -> None:
+        """Give up the table: training needs the features and the target alone."""
+        del self.table
 
     def ends(self) -> Positions:
         """Where windows end that a model can be asked about."""

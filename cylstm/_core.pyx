@@ -379,11 +379,11 @@ cdef class Pool:
 
     cdef int release(self) except -1:
         """Keep nothing; what is in use comes back when it is given back."""
-        cdef list calls = []
-        cdef Memory tape
+        cdef list _calls = []
+        cdef Memory _tape  # both are freed after the mutex has been let go of
         with self.mutex:
-            calls, self.calls = self.calls, calls
-            tape, self.tape = self.tape, None
+            _calls, self.calls = self.calls, _calls
+            _tape, self.tape = self.tape, None
         return 0
 
     cdef int give_tape(self, Memory memory) except -1:

@@ -557,6 +557,50 @@ def test_date_and_time_of_day_in_two_columns(cli, folder):
         assert (last["Date"], last["Time"]) == ("2024-03-09", "08:00")
 
 
+def test_names_of_time_columns_may_hold_commas(cli, folder):
+    rows = [(*time.split(), load) for time, load in hours(200)]
+    data = write_rows(folder / "load.csv", ["Date, local", "Time", "load"], rows)
+    status, out, _ = cli("train", data, "--target", "load", "--time", '"Date, local",Time', *QUICK)
+    assert status == 0
+    assert "ordered by Date, local and Time" in out
+    data = write_rows(folder / "one.csv", ["time, UTC", "load"], hours(200))
+    for name in ("time, UTC", '"time, UTC"'):
+        status, out, _ = cli("train", data, "--target", "load", "--time", name, *QUICK)
+        assert status == 0
+        assert "ordered by time, UTC" in out
+    status, _, err = cli("train", data, "--target", "load", "--time", "time,,UTC", *QUICK)
+    assert status == 2
+    assert "--time: expected column names between commas, got 'time,,UTC'" in err
+
+
+def test_gaps_of_series_that_several_columns_name(cli, folder):
+    rows = [
+        (time, shop, item, f"{load + 10 * item:.2f}".replace(".", ","))
+        for shop in "AB"
+        for item in (1, 2)
+        for n, (time, load) in enumerate(hours(100))
+        if n % 40 != 7 + item
+    ]
+    data = folder / "shops.csv"
+    lines = [";".join(map(str, row)) for row in [("time", "shop", "item", "load"), *rows]]
+    data.write_text("\n".join(lines) + "\n")
+    words = ["train", str(data), "--target", "load", "--window", "5", *QUICK]
+    status, _, err = cli(*words)
+    assert status == 2
+    assert "'shop' and 'item' would tell apart: --group shop,item" in err
+    assert "'item' would tell apart: --group shop,item" in cli(*words, "--group", "shop")[2]
+    status, out, _ = cli(*words, "--group", "shop,item")
+    assert status == 0
+    assert f"{len(rows)} rows, 4 series, ordered by time" in out
+    assert f"gaps        {400 - len(rows)} rows absent, inserted as empty rows" in out
+    assert cli("predict", "model.safetensors", str(data), "-o", "out.csv")[0] == 0
+    lines = (folder / "out.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(rows) + 4
+    assert [line.split(";")[:4] for line in lines[-4:]] == [
+        ["2024-03-05 04:00", shop, item, ""] for shop in "AB" for item in "12"
+    ]
+
+
 # --- errors -------------------------------------------------------------------------------------
 
 

@@ -65,6 +65,11 @@ def test_quotes_blanks_and_ends_of_lines_stay(read, text):
     assert added(table).decode().startswith(text.partition(end)[0])
 
 
+def test_all_cells_are_to_be_had_as_text(read):
+    frame = read("a,b\n 1 ,x\n2.50,\n").frame
+    assert frame.to_dict("list") == {"a": ["1", "2.50"], "b": ["x", ""]}
+
+
 def test_carriage_returns_alone_end_lines_too(read):
     table = read("a,b\r1,2\r3,4\r")
     assert table.numbers("b").tolist() == [2, 4]
@@ -221,6 +226,8 @@ def test_copies_of_rows(read):
     table = read("t,x,w\n1,2.50,a\n2,3,b\n1,2.5,a\n1,2.5,c\n")
     assert table.duplicates(np.arange(4)).tolist() == [False, False, True, False]
     assert table.duplicates(np.array([2, 1, 0])).tolist() == [False, False, True]
+    ids = read("t,id\n1,1701129660000000001\n1,1701129660000000002\n1,1701129660000000001\n")
+    assert ids.duplicates(np.arange(3)).tolist() == [False, False, True]
     longer = table.with_rows({"t": ["1"], "x": ["2.5"], "w": ["a"]})
     assert longer.duplicates(np.array([4, 0, 2])).tolist() == [False, False, True]
 

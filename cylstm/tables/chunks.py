@@ -116,5 +116,8 @@ class NumberChunks:
         """The whole column, integers in as few bytes as they need; the chunks are given up."""
         values, self._values = self._values[: self._rows], np.empty(0)
         if self._whole:
-            return import_pandas().to_numeric(values, downcast="integer")
+            low, high = values.min(initial=0), values.max(initial=0)
+            for bits in (8, 16, 32, 64):
+                if -(2.0 ** (bits - 1)) <= low and high < 2.0 ** (bits - 1):
+                    return values.astype(f"int{bits}")
         return values

@@ -34,6 +34,8 @@ Column: TypeAlias = "NDArray[Any] | Texts"
 _QUOTED = 60
 #: Rows among which an example is chosen.
 _EXAMPLES = 100
+#: From here on, numbers as they are read may be the same where the cells are not.
+_INEXACT = 2.0**53
 
 
 class TimeColumn(NamedTuple):
@@ -137,6 +139,11 @@ class Table:
             return cells
         return import_pandas().concat([cells, self._new_cells(name)], ignore_index=True)
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All cells as text, without surrounding blanks."""
+        return import_pandas().DataFrame({name: self.text(name) for name in self.columns})
+
     def first_text(self, name: str) -> str:
         """The first cell of a column that holds something, of the file's first rows; else empty."""
         cells = self._head[self.source.names.index(self._key(name))]
@@ -236,14 +243,21 @@ class Table:
         """Which of `rows` repeat an earlier one of them in every cell; none from `with_rows`."""
         read = rows < self._rows
         pd = import_pandas()
-        columns = {
-            name: (column if isinstance(column, np.ndarray) else column.codes)[rows[read]]
-            for name, column in self.parsed.items()
-        }
+        columns = {}
+        for name, column in self.parsed.items():
+            columns[name] = self._telling(name, column)[rows[read]]
         frame = pd.DataFrame(columns, copy=False)
         found = np.zeros(len(rows), bool)
         found[read] = frame.duplicated().to_numpy()
         return found
+
+    def _telling(self, name: str, column: Column) -> NDArray[Any]:
+        """Values of a column in the file's rows that differ where its cells do."""
+        if isinstance(column, np.ndarray):
+            if not (np.abs(column.astype(np.float64, copy=False)) >= _INEXACT).any():
+                return column
+            column = self._as_texts(name)
+        return column.codes
 
     # --- results --------------------------------------------------------------------------------
 

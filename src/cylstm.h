@@ -131,8 +131,8 @@ CYLSTM_API cylstm_status cylstm_step_tokens(cylstm_state *state, const int32_t *
  * bits. Goes on from the state, which then is that of the last step: reset it where a new sequence begins. A
  * bidirectional model reads sequences from both ends, so none goes on: INVALID_ARGUMENT unless the state was reset, or
  * set, since the last call. INVALID_ARGUMENT also for less than one step, for tokens that the model does not have, and
- * for tokens where it takes numbers or the other way round; TOO_LARGE for more steps than options->max_steps: all before
- * anything has changed. On the calling thread; allocates nothing.
+ * for tokens where it takes numbers or the other way round; TOO_LARGE for more steps than options->max_steps: all
+ * before anything has changed. On the calling thread; allocates nothing.
  */
 CYLSTM_API cylstm_status cylstm_run(cylstm_state *state, int64_t steps, const float *x, float *y);
 CYLSTM_API cylstm_status cylstm_run_tokens(cylstm_state *state, int64_t steps, const int32_t *tokens, float *y);
@@ -187,10 +187,10 @@ CYLSTM_API void cylstm_values(const cylstm_model *model, int64_t rows, const flo
 
 /*
  * A state as numbers, of which there are cylstm_state_count: h (L * D, B, H); c likewise, if an LSTM; what mean and max
- * pooling carry (B, D * H + 1): sums or maxima, and how many steps. read fills `values`, write makes the state begin where
- * they say; INVALID_ARGUMENT, and nothing has changed, where `count` is not cylstm_state_count, as of a state of another
- * model. get and set are the same where the caller knows that there are so many. copy makes `to` (of the same model and
- * B, else INVALID_ARGUMENT) stand where `from` does.
+ * pooling carry (B, D * H + 1): sums or maxima, and how many steps. read fills `values`, write makes the state begin
+ * where they say: INVALID_ARGUMENT, and nothing has changed, where `count` is not cylstm_state_count, as of a state of
+ * another model. get and set do the same where the caller knows that there are so many. copy makes `to` (of the same
+ * model and B, else INVALID_ARGUMENT) stand where `from` does.
  */
 CYLSTM_API int64_t cylstm_state_count(const cylstm_state *state);
 CYLSTM_API cylstm_status cylstm_state_read(const cylstm_state *state, int64_t count, float *values);

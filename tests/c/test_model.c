@@ -545,32 +545,42 @@ static void test_bad_headers(void)
     free_model(&m);
 }
 
-/* A layer of two matrices of 64 bytes, with these in its header. */
-static cylstm_status load_layer(const char *metadata, const char *shape_and_offsets)
+/* A layer of two inputs without biases, or of what the metadata say, with these tensors in its header and zeros for data. */
+static cylstm_status load_described(const char *metadata, const char *tensors, size_t data_size, char *message)
 {
-    enum { TENSORS = 128 };
     char header[1000];
     counter c = {.fail_at = -1};
     const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
     const int length = snprintf(
         header, sizeof header,
         "{\"__metadata__\":{\"format\":\"cylstm\",\"format_version\":\"1\",\"cell\":\"lstm\",\"pooling\":\"none\","
-        "\"task\":\"none\",\"input_size\":\"2\",\"vocab_size\":\"0\",\"output_size\":\"0\",\"bidirectional\":\"0\","
-        "\"bias\":\"0\",\"python\":\"{}\",%s},\"recurrent.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":%s},"
-        "\"recurrent.weight_hh_l0\":{\"dtype\":\"F32\",\"shape\":[8,2],\"data_offsets\":[64,128]}}",
-        metadata, shape_and_offsets);
+        "\"task\":\"none\",\"vocab_size\":\"0\",\"output_size\":\"0\",\"bidirectional\":\"0\",\"bias\":\"0\","
+        "\"python\":\"{}\",%s},%s}",
+        metadata, tensors);
     const uint64_t header_size = (uint64_t)length;
-    const size_t size = 8 + (size_t)length + TENSORS;
+    const size_t size = 8 + (size_t)length + data_size;
     char *bytes = allocate(size);
     memcpy(bytes, &header_size, 8);
     memcpy(bytes + 8, header, (size_t)length);
-    memset(bytes + 8 + length, 0, TENSORS);
+    memset(bytes + 8 + length, 0, data_size);
     cylstm_model *model;
-    const cylstm_status status = cylstm_load_memory(bytes, size, &options, &model, NULL, 0);
+    const cylstm_status status = cylstm_load_memory(bytes, size, &options, &model, message, MESSAGE);
     cylstm_model_free(model);
     check_memory(&c, size);
     free(bytes);
     return status;
+}
+
+/* Two matrices of 64 bytes, with these in its header. */
+static cylstm_status load_layer(const char *metadata, const char *shape_and_offsets)
+{
+    char sizes[200], tensors[400], message[MESSAGE];
+    snprintf(sizes, sizeof sizes, "\"input_size\":\"2\",%s", metadata);
+    snprintf(tensors, sizeof tensors,
+             "\"recurrent.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":%s},"
+             "\"recurrent.weight_hh_l0\":{\"dtype\":\"F32\",\"shape\":[8,2],\"data_offsets\":[64,128]}",
+             shape_and_offsets);
+    return load_described(sizes, tensors, 128, message);
 }
 
 /* What no file can hold is said in few bytes. */
@@ -605,19 +615,27 @@ static void test_absurd_files(void)
 /* All tensors of half the bytes: said to be of another type, not to be too few. */
 static void test_tensors_of_another_type(void)
 {
-    static const char header[] =
-        "{\"__metadata__\":{\"format\":\"cylstm\",\"format_version\":\"1\",\"cell\":\"lstm\",\"pooling\":\"none\","
-        "\"task\":\"none\",\"input_size\":\"2\",\"vocab_size\":\"0\",\"output_size\":\"0\",\"bidirectional\":\"0\","
-        "\"bias\":\"0\",\"python\":\"{}\",\"hidden_size\":\"2\",\"num_layers\":\"1\"},"
+    char message[MESSAGE];
+    const cylstm_status status = load_described(
+        "\"input_size\":\"2\",\"hidden_size\":\"2\",\"num_layers\":\"1\"",
         "\"recurrent.weight_ih_l0\":{\"dtype\":\"F16\",\"shape\":[8,2],\"data_offsets\":[0,32]},"
-        "\"recurrent.weight_hh_l0\":{\"dtype\":\"F16\",\"shape\":[8,2],\"data_offsets\":[32,64]}}";
-    const uint64_t length = sizeof header - 1;
-    char bytes[8 + sizeof header + 64] = {0}, message[MESSAGE];
-    cylstm_model *model;
-    memcpy(bytes, &length, 8);
-    memcpy(bytes + 8, header, length);
-    CHECK(cylstm_load_memory(bytes, 8 + length + 64, NULL, &model, message, MESSAGE) == CYLSTM_BAD_FILE, "F16");
+        "\"recurrent.weight_hh_l0\":{\"dtype\":\"F16\",\"shape\":[8,2],\"data_offsets\":[32,64]}",
+        64, message);
+    CHECK(status == CYLSTM_BAD_FILE, "%s", cylstm_status_name(status));
     CHECK(strcmp(message, "recurrent.weight_ih_l0: expected F32, got F16") == 0, "%s", message);
+}
+
+/* A scale has as many numbers as the weights that are not there. */
+static void test_a_missing_tensor(void)
+{
+    char message[MESSAGE];
+    const cylstm_status status = load_described(
+        "\"input_size\":\"4\",\"hidden_size\":\"1\",\"num_layers\":\"1\"",
+        "\"recurrent.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":[4,4],\"data_offsets\":[0,64]},"
+        "\"input_scale.mean\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[64,80]}",
+        80, message);
+    CHECK(status == CYLSTM_BAD_FILE, "%s", cylstm_status_name(status));
+    CHECK(strcmp(message, "recurrent.weight_hh_l0: not in the file") == 0, "%s", message);
 }
 
 #if defined(__x86_64__)
@@ -763,7 +781,7 @@ static void test_both_directions_go_on(void)
     file f = new_file(&m, 0);
     cylstm_model *loaded = load(&f, NULL);
     const cylstm_state_options two = {.struct_size = sizeof two, .max_steps = 2};
-    cylstm_state *s, *other;
+    cylstm_state *s = NULL, *other = NULL;
     const float x[2] = {1.0f, -1.0f}, zeros[8] = {0};
     float y[8], again[8];
     char message[MESSAGE] = "";
@@ -872,6 +890,7 @@ int main(void)
     test_bad_headers();
     test_absurd_files();
     test_tensors_of_another_type();
+    test_a_missing_tensor();
 #if defined(__x86_64__)
     test_traps();
 #endif

@@ -105,7 +105,8 @@ def shared_link_flags(lib: Path, name: str, minor: str, header: str) -> list[str
         return [f"/IMPLIB:{lib / 'cylstm.lib'}", *(f"/EXPORT:{function}" for function in functions)]
     if MACOS:
         return [*LINK, f"-Wl,-install_name,@rpath/{name},-compatibility_version,{minor},-x"]
-    return [*LINK, f"-Wl,-soname,{name},--no-undefined,--strip-all"]
+    # It stays where a program closes it, since OpenMP's threads do, and with it what they run.
+    return [*LINK, f"-Wl,-soname,{name},--no-undefined,--strip-all,-z,nodelete"]
 
 
 def version() -> str:

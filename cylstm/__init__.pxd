@@ -112,6 +112,9 @@ cdef extern from "cylstm_import.h" nogil:
     int64_t cylstm_state_count "cylstm_api->state_count"(const cylstm_state *state)
     void cylstm_state_get "cylstm_api->state_get"(const cylstm_state *state, float *values)
     void cylstm_state_set "cylstm_api->state_set"(cylstm_state *state, const float *values)
+    cylstm_status cylstm_state_read "cylstm_api->state_read"(const cylstm_state *state, int64_t count, float *values)
+    cylstm_status cylstm_state_write "cylstm_api->state_write"(cylstm_state *state, int64_t count,
+                                                               const float *values)
     cylstm_status cylstm_state_copy "cylstm_api->state_copy"(cylstm_state *to, const cylstm_state *origin)
 
     int64_t cylstm_state_bytes "cylstm_api->state_bytes"(const cylstm_model *model,

@@ -45,7 +45,9 @@
     FUNCTION(int64_t, state_bytes, (const cylstm_model *, const cylstm_state_options *))                        \
     FUNCTION(cylstm_status, state_place,                                                                        \
              (const cylstm_model *, const cylstm_state_options *, void *, size_t, cylstm_state **))             \
-    FUNCTION(cylstm_status, call_run, (cylstm_state *, const cylstm_call *))
+    FUNCTION(cylstm_status, call_run, (cylstm_state *, const cylstm_call *))                                    \
+    FUNCTION(cylstm_status, state_read, (const cylstm_state *, int64_t, float *))                               \
+    FUNCTION(cylstm_status, state_write, (cylstm_state *, int64_t, const float *))
 
 typedef struct cylstm_functions {
     size_t struct_size;

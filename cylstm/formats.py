@@ -264,11 +264,23 @@ def _read_metadata(metadata: dict[str, str]) -> tuple[dict[str, Any], dict[str, 
     """`network` and `python` of a file's metadata."""
     if metadata.get("format") != "cylstm":
         raise ValueError("metadata: expected a cylstm model, whose format is 'cylstm'")
-    as_choice(metadata.get("format_version"), "metadata format_version", (str(FORMAT_VERSION),))
+    _check_version(metadata.get("format_version", ""))
     check_keys(metadata, {"format", "format_version", "python", *_WORDS, *_LEAST}, "metadata")
     network: dict[str, Any] = {key: _read_word(metadata[key], key) for key in _WORDS}
     network |= {key: _read_integer(metadata[key], key) for key in _LEAST}
     return network, _read_json(metadata["python"])
+
+
+def _check_version(text: str) -> None:
+    """ValueError for a version of the format that this one does not read."""
+    if text == str(FORMAT_VERSION):
+        return
+    if re.fullmatch("[0-9]{1,9}", text) and int(text) > FORMAT_VERSION:
+        raise ValueError(
+            "metadata format_version: the file is of a later version of the format, "
+            f"{int(text)}; this cylstm reads {FORMAT_VERSION}"
+        )
+    raise ValueError(f"metadata format_version: expected {FORMAT_VERSION}, got {text!r}")
 
 
 def _read_word(text: str, key: str) -> str | None:

@@ -10,11 +10,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .arrays import Float32, Shape, as_array, as_shaped, check_names
 from .formats import TensorFile
 
 _FIRST = ("weight_ih_l0", "weight_hh_l0")  # what every layer has; their shapes tell its sizes
 _OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # which does not number its layer
+_CELLS = {  # by their gates
+    4: "an LSTM (see cylstm.LSTM)",
+    3: "a GRU, which cylstm does not have",
+    1: "a plain RNN (see cylstm.RNN)",
+}
 _NUMBERED = re.compile("(?:weight|bias)_[ih]h_l([0-9]+)(?:_reverse)?")
 
 
@@ -42,6 +49,7 @@ def find_layer(
     if missing := [repr(ours) for ours in _FIRST if ours not in theirs]:
         raise ValueError(f"{where}: missing {', '.join(missing)}{_hint(tensors)}")
     sizes = _sizes_of(theirs, tensors)
+    _check_cell(theirs, tensors, gates)
     shapes = parameter_shapes(gates, **sizes)
     check_names(theirs, where, shapes)
     return sizes, {
@@ -114,6 +122,23 @@ def _hint(tensors: Mapping[str, Any]) -> str:
     ends = (re.fullmatch("(.*)weight_ih(_l0)?", name, re.DOTALL) for name in tensors)
     places = [repr(end[1]) for end in ends if end and f"{end[1]}weight_hh{end[2] or ''}" in tensors]
     return f"; there is a layer after {', '.join(places)}" if places else ""
+
+
+def _check_cell(theirs: Mapping[str, str], tensors: Mapping[str, Any], gates: int) -> None:
+    """ValueError for the parameters of another kind of layer, which is named."""
+    if projections := [repr(name) for ours, name in theirs.items() if ours.startswith("weight_hr")]:
+        raise ValueError(
+            f"state_dict: {projections[0]} is of a projected LSTM (proj_size), which cylstm does "
+            "not have"
+        )
+    (rows, width), recurrent = (np.shape(tensors[theirs[ours]]) for ours in _FIRST)
+    units = recurrent[1]
+    found = next((count for count in _CELLS if recurrent[0] == rows == count * units > 0), gates)
+    if found != gates:
+        raise ValueError(
+            f"state_dict[{theirs[_FIRST[0]]!r}]: expected shape {(gates * units, width)}, "
+            f"got {(rows, width)}, as of {_CELLS[found]}"
+        )
 
 
 def _sizes_of(theirs: Mapping[str, str], tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@
 
 #include <intrin.h>
 #define ALWAYS_INLINE static __forceinline
+#define NEVER_INLINE __declspec(noinline)
 #define THREAD_LOCAL __declspec(thread)
 #define PRINTF_LIKE(text, first)
 #if defined(CYLSTM_AARCH64)
@@ -42,6 +43,7 @@
 #else
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define NEVER_INLINE __attribute__((noinline))
 #define THREAD_LOCAL _Thread_local
 #if defined(__MINGW_PRINTF_FORMAT) /* whose printf is the system's or mingw-w64's own */
 #define PRINTF_LIKE(text, first) __attribute__((format(__MINGW_PRINTF_FORMAT, text, first)))

@@ -128,10 +128,11 @@ CYLSTM_API cylstm_status cylstm_step_tokens(cylstm_state *state, const int32_t *
 
 /*
  * `steps` steps at once: x (T, B, I) -> y (T, B, W), or (B, W) with pooling. As many calls of cylstm_step give the same
- * bits. Goes on from the state, which then is that of the last step: reset it where a new sequence begins, and always
- * with a bidirectional model. INVALID_ARGUMENT for less than one step, for tokens that the model does not have, and for
- * tokens where it takes numbers or the other way round; TOO_LARGE for more steps than options->max_steps: all before
- * anything has changed. On the calling thread; allocates nothing.
+ * bits. Goes on from the state, which then is that of the last step: reset it where a new sequence begins. A
+ * bidirectional model reads sequences from both ends, so none goes on: INVALID_ARGUMENT unless the state was reset, or
+ * set, since the last call. INVALID_ARGUMENT also for less than one step, for tokens that the model does not have, and
+ * for tokens where it takes numbers or the other way round; TOO_LARGE for more steps than options->max_steps: all
+ * before anything has changed. On the calling thread; allocates nothing.
  */
 CYLSTM_API cylstm_status cylstm_run(cylstm_state *state, int64_t steps, const float *x, float *y);
 CYLSTM_API cylstm_status cylstm_run_tokens(cylstm_state *state, int64_t steps, const int32_t *tokens, float *y);
@@ -186,10 +187,14 @@ CYLSTM_API void cylstm_values(const cylstm_model *model, int64_t rows, const flo
 
 /*
  * A state as numbers, of which there are cylstm_state_count: h (L * D, B, H); c likewise, if an LSTM; what mean and max
- * pooling carry (B, D * H + 1): sums or maxima, and how many steps. get fills `values`, set takes them, copy makes `to`
- * (of the same model and B, else INVALID_ARGUMENT) stand where `from` does.
+ * pooling carry (B, D * H + 1): sums or maxima, and how many steps. read fills `values`, write makes the state begin
+ * where they say: INVALID_ARGUMENT, and nothing has changed, where `count` is not cylstm_state_count, as of a state of
+ * another model. get and set do the same where the caller knows that there are so many. copy makes `to` (of the same
+ * model and B, else INVALID_ARGUMENT) stand where `from` does.
  */
 CYLSTM_API int64_t cylstm_state_count(const cylstm_state *state);
+CYLSTM_API cylstm_status cylstm_state_read(const cylstm_state *state, int64_t count, float *values);
+CYLSTM_API cylstm_status cylstm_state_write(cylstm_state *state, int64_t count, const float *values);
 CYLSTM_API void cylstm_state_get(const cylstm_state *state, float *values);
 CYLSTM_API void cylstm_state_set(cylstm_state *state, const float *values);
 CYLSTM_API cylstm_status cylstm_state_copy(cylstm_state *to, const cylstm_state *from);
@@ -198,7 +203,10 @@ CYLSTM_API cylstm_status cylstm_state_copy(cylstm_state *to, const cylstm_state 
 
 /*
  * Memory from elsewhere. allocate: at least `size` bytes, aligned as malloc's, or NULL; release: what it returned,
- * never NULL. Both get `context`. Called while a model or a state is made or freed, never by a step or a block.
+ * never NULL. Both get `context`. Called while a model or a state is made or freed, never by a step or a block. Like
+ * every function given to this library, they must return: an exception of C++ or a longjmp out of one is undefined
+ * behaviour, and loses what the call holds (while a file is loaded: the open file, and memory for its bytes). Where
+ * operator new is called, catch std::bad_alloc and return NULL.
  */
 typedef struct cylstm_allocator {
     void *(*allocate)(void *context, size_t size);

@@ -80,7 +80,7 @@ static const struct {
     const char *name, *words[MOST_WORDS];
 } keys[KEYS] = {
     [FORMAT] = {"format", {"cylstm"}},
-    [FORMAT_VERSION] = {"format_version", {"1"}},
+    [FORMAT_VERSION] = {"format_version", {0}},
     [CELL] = {"cell", {"lstm", "rnn_tanh", "rnn_relu"}},
     [POOLING] = {"pooling", {"none", "last", "mean", "max"}},
     [TASK] = {"task", {"none", "classification", "regression", "language"}},
@@ -142,11 +142,8 @@ static cylstm_status read_metadata_word(void *context, const word *key, const wo
     if ((k <= FORMAT_VERSION) != l->of_format) return CYLSTM_OK;
     if (k == KEYS) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: unknown key %s", key->text);
     if (l->values[k] >= 0) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata %s: there twice", key->text);
-    if (!read_value(k, value, &l->values[k])) {
-        const cylstm_status status = k == FORMAT_VERSION ? CYLSTM_UNSUPPORTED : CYLSTM_BAD_FILE;
-        return cylstm_fail(l->message, status, "metadata %s: unexpected value %s", key->text, value->text);
-    }
-    return CYLSTM_OK;
+    if (read_value(k, value, &l->values[k])) return CYLSTM_OK;
+    return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata %s: unexpected value %s", key->text, value->text);
 }
 
 /* All keys from `first` to `last`, in whatever order the file has them. */
@@ -164,11 +161,42 @@ static cylstm_status read_keys(loader *l, int first, int last)
     return CYLSTM_OK;
 }
 
+/* Whether this library reads the file's version of the format. */
+static cylstm_status check_version(const loader *l)
+{
+    enum { READ = 1 };
+    const int64_t version = l->values[FORMAT_VERSION];
+    if (version == READ) return CYLSTM_OK;
+    if (version < READ)
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata format_version: unexpected value %lld",
+                           (long long)version);
+    return cylstm_fail(
+        l->message, CYLSTM_UNSUPPORTED,
+        "metadata format_version: the file is of a later version of the format, %lld; cylstm %s reads %d",
+        (long long)version, CYLSTM_VERSION, READ);
+}
+
+static cylstm_status check_type(void *context, const entry *e)
+{
+    const loader *l = context;
+    if (strcmp(e->dtype.text, "F32") == 0) return CYLSTM_OK;
+    return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: expected F32, got %s", e->name.text, e->dtype.text);
+}
+
+/* What the metadata say, where the tensors are of the type that this library computes with. */
+static cylstm_status read_header(loader *l)
+{
+    const visitor types = {.tensor = check_type, .context = l};
+    cylstm_status status = read_keys(l, FORMAT, FORMAT_VERSION);
+    if (status == CYLSTM_OK) status = check_version(l);
+    if (status == CYLSTM_OK) status = read_keys(l, CELL, KEYS - 1);
+    return status == CYLSTM_OK ? cylstm_safetensors_visit(&l->file, &types, l->message) : status;
+}
+
 /* The network that the metadata describe, as far as the file is large enough for its weights. */
 static cylstm_status read_network(loader *l, const kernels *isa)
 {
-    cylstm_status status = read_keys(l, FORMAT, FORMAT_VERSION);
-    if (status == CYLSTM_OK) status = read_keys(l, CELL, KEYS - 1);
+    const cylstm_status status = read_header(l);
     if (status != CYLSTM_OK) return status;
     const cylstm_config config = {
         .struct_size = sizeof config,
@@ -219,8 +247,6 @@ static cylstm_status locate(void *context, const entry *e)
     if (index < 0) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: no tensor of this network", name);
     if (l->places[index].end > 0) return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: there twice", name);
     const tensor t = expected_tensor(l, index);
-    if (strcmp(e->dtype.text, "F32") != 0)
-        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: expected F32, got %s", name, e->dtype.text);
     const int matrix = t.columns > 0;
     if (e->rank != 1 + matrix || e->shape[0] != t.rows || (matrix && e->shape[1] != t.columns))
         return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: not of the shape that the metadata ask for", name);
@@ -236,12 +262,28 @@ static const float *tensor_at(const loader *l, int64_t index)
     return (const float *)(const void *)(l->file.data + l->places[index].begin);
 }
 
+/* By its bits, since arithmetic and comparisons with a NaN or infinity end a program that has told the processor to trap
+ * them. */
+static int is_finite(uint32_t bits)
+{
+    enum { EXPONENT = 0x7F800000 };
+    return (bits & EXPONENT) != EXPONENT;
+}
+
+/* From the least denormal number on. */
+static int is_positive(uint32_t bits)
+{
+    return bits != 0 && bits >> 31 == 0;
+}
+
 static int scale_is_sound(const loader *l, int64_t index)
 {
     const int is_std = (index - l->count) % 2 == 1;
     const float *values = tensor_at(l, index);
     for (int64_t i = 0; i < expected_tensor(l, index).rows; i++) {
-        if (!(values[i] - values[i] == 0.0f) || (is_std && values[i] <= 0.0f)) return 0;
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        if (!is_finite(bits) || (is_std && !is_positive(bits))) return 0;
     }
     return 1;
 }
@@ -560,8 +602,10 @@ int64_t cylstm_model_bytes(const cylstm_model *model)
 void cylstm_values(const cylstm_model *model, int64_t rows, const float *scores, float *values)
 {
     const int64_t width = cylstm_output_width(model);
+    const uint64_t mode = cylstm_set_ieee_mode();
     for (int64_t i = 0; i < rows * width; i++) {
         const float scaled = model->output_std == NULL ? scores[i] : scores[i] * model->output_std[i % width];
         values[i] = model->output_mean == NULL ? scaled : scaled + model->output_mean[i % width];
     }
+    cylstm_restore_mode(mode);
 }

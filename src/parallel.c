@@ -251,7 +251,9 @@ static void make_pool(int threads)
     made = threads;
 }
 
-static void run_team(int threads, parallel_body body, void *context)
+/* Not inlined: the team takes 32 KB of stack, which calls of one thread, on the small stacks of audio threads, must not
+ * need. */
+NEVER_INLINE static void run_team(int threads, parallel_body body, void *context)
 {
     enum { SLICE = 1000000 }; /* systems give a thread a core for no less */
     team t;

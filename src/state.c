@@ -11,6 +11,7 @@ struct cylstm_state {
     float *values; /* h (L * D, B, H), c likewise, what pooling carries (B, D * H + 1) */
     int64_t count;
     float *parts[CYLSTM_MAX_STATES], *carried;
+    int has_ended; /* the sequences of a bidirectional model, which have been read from both ends: none can go on */
     sequences one; /* step of all B sequences */
     forward_call step;
     char *work; /* of a call */
@@ -160,6 +161,7 @@ void cylstm_state_free(cylstm_state *state)
 void cylstm_state_reset(cylstm_state *state)
 {
     for (int64_t i = 0; i < state->count; i++) state->values[i] = 0.0f;
+    state->has_ended = 0;
 }
 
 int64_t cylstm_state_count(const cylstm_state *state)
@@ -175,12 +177,28 @@ void cylstm_state_get(const cylstm_state *state, float *values)
 void cylstm_state_set(cylstm_state *state, const float *values)
 {
     memcpy(state->values, values, (size_t)state->count * sizeof(float));
+    state->has_ended = 0;
+}
+
+cylstm_status cylstm_state_read(const cylstm_state *state, int64_t count, float *values)
+{
+    if (count != state->count) return CYLSTM_INVALID_ARGUMENT;
+    cylstm_state_get(state, values);
+    return CYLSTM_OK;
+}
+
+cylstm_status cylstm_state_write(cylstm_state *state, int64_t count, const float *values)
+{
+    if (count != state->count) return CYLSTM_INVALID_ARGUMENT;
+    cylstm_state_set(state, values);
+    return CYLSTM_OK;
 }
 
 cylstm_status cylstm_state_copy(cylstm_state *to, const cylstm_state *from)
 {
     if (to->model != from->model || to->batch != from->batch) return CYLSTM_INVALID_ARGUMENT;
     memmove(to->values, from->values, (size_t)to->count * sizeof(float));
+    to->has_ended = from->has_ended;
     return CYLSTM_OK;
 }
 
@@ -251,6 +269,10 @@ static cylstm_status check_call(const cylstm_state *s, const cylstm_call *c, mes
     if (takes_tokens != (c->tokens != NULL) || takes_tokens != (c->x == NULL)) {
         return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT, "x, tokens: expected %s alone", takes_tokens ? "tokens" : "x");
     }
+    if (s->has_ended) {
+        return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT,
+                           "state: its sequences have ended, as the model is bidirectional; reset it");
+    }
     return CYLSTM_OK;
 }
 
@@ -278,6 +300,7 @@ static cylstm_status run_block(cylstm_state *s, const cylstm_call *c, int64_t ro
     }
     if (s->model->blas.sgemm != NULL && cylstm_plan_wants_blas(l, rows, batch, 0)) f.compute.blas = &s->model->blas;
     cylstm_network_forward(&f);
+    s->has_ended = l->directions > 1;
     return CYLSTM_OK;
 }
 

@@ -333,7 +333,8 @@ WRONG_TENSORS = {
         from_tensors(weight_hh_l0=None), "state_dict after 'a.': missing 'weight_hh_l0'"
     ),
     "projection": value_error(
-        from_tensors(weight_hr_l0=np.zeros((2, 4))), "state_dict", "unexpected 'weight_hr_l0'"
+        from_tensors(weight_hr_l0=np.zeros((2, 4))),
+        "state_dict: 'a.weight_hr_l0' is of a projected LSTM",
     ),
     "skipped layer": value_error(
         from_tensors(weight_hh_l1=None, weight_hh_l2=np.zeros((16, 4))),

@@ -37,6 +37,7 @@ from configurations import (
 )
 from test_c import ISA_FLAGS as ISA_FLAGS_OF
 from test_c import NEON, build_program
+from test_instruction_sets import AVX, FORBIDDEN, instructions
 
 import cylstm
 
@@ -81,15 +82,20 @@ class Call(ctypes.Structure):
     )
 
 
-def compile_library(compiler: str, level: str, folder: Path) -> Path:
-    """The whole core as one shared library."""
+def compile_objects(compiler: str, options: list[str], folder: Path) -> list[str]:
+    """The whole core."""
     objects = []
     for source in (*SOURCES, *(ROOT / f"src/kernels_{isa}.c" for isa in ISA_FLAGS)):
         extra = ISA_FLAGS.get(source.stem.removeprefix("kernels_"), [])
         objects.append(str(folder / f"{source.stem}.o"))
-        options = [*FLAGS, "-DCYLSTM_SHARED", level, *extra]
-        command = [compiler, *options, "-c", str(source), "-o", objects[-1]]
+        command = [compiler, *options, *extra, "-c", str(source), "-o", objects[-1]]
         subprocess.run(command, check=True, cwd=ROOT)
+    return objects
+
+
+def compile_library(compiler: str, level: str, folder: Path) -> Path:
+    """The whole core as one shared library."""
+    objects = compile_objects(compiler, [*FLAGS, "-DCYLSTM_SHARED", level], folder)
     library = folder / "libcylstm.so"
     command = [compiler, "-shared", "-fopenmp", *objects, "-lm", "-o", str(library)]
     subprocess.run(command, check=True)
@@ -409,6 +415,38 @@ def test_the_worst_of_ten_million_steps(sealed_steps, tmp_path):
     print(run_example(sealed_steps, str(tmp_path / "layer"), "10000000"))
 
 
+# --- little stack --------------------------------------------------------------------------------
+
+STACK = {"load": 8192, "state": 4096, "step": 8192, "run": 8192}  # bytes; src/README.md says so
+
+
+@pytest.mark.parametrize("openmp", [True, False], ids=["OpenMP", "alone"])
+@pytest.mark.parametrize("level", ["-O2", "-O3"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_one_thread_needs_little_stack(tmp_path, compiler, level, openmp):
+    """What a team takes of it, 32 KB, must not have been inlined into what one thread does."""
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    threads = ["-fopenmp"] if openmp else []
+    flags = [flag for flag in FLAGS if flag != "-fopenmp"] + threads
+    objects = compile_objects(compiler, [*flags, "-fno-math-errno", level], tmp_path)
+    program, options = str(tmp_path / "small_stack"), ["-Wall", "-Wextra", "-Werror", "-Wl,-z,now"]
+    source = str(ROOT / "tests/c/small_stack.c")
+    libraries = [*threads, "-lm", "-lpthread"]
+    command = [compiler, "-std=c11", *options, f"-I{ROOT}/src", source, *objects, *libraries]
+    subprocess.run([*command, "-o", program], check=True)
+    sealed_model(pooling="mean", input_size=3).save(tmp_path / "model")
+    limits = [str(most) for most in STACK.values()]
+    done = subprocess.run(
+        [program, str(tmp_path / "model"), *limits], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    print(done.stdout)
+
+
+# --- in other builds -----------------------------------------------------------------------------
+
+
 def test_a_project_that_adds_this_one_gets_the_header_and_no_tests(tmp_path):
     if not shutil.which("cmake"):
         pytest.skip("CMake is not installed")
@@ -424,6 +462,59 @@ def test_a_project_that_adds_this_one_gets_the_header_and_no_tests(tmp_path):
     assert os.listdir(includes) == ["cylstm.h"]
     listed = subprocess.run(["ctest", "-N", "--test-dir", build], check=True, capture_output=True)
     assert b"Total Tests: 0" in listed.stdout
+    subprocess.run(["cmake", "--build", build, "--parallel", "2"], check=True)
+    installed = tmp_path / "installed"
+    subprocess.run(["cmake", "--install", build, "--prefix", installed], check=True)
+    assert not installed.exists()
+
+
+@pytest.mark.parametrize("shared", ["ON", "OFF"])
+def test_what_cmake_installs(tmp_path, shared):
+    if not shutil.which("cmake"):
+        pytest.skip("CMake is not installed")
+    build, installed = tmp_path / "build", tmp_path / "installed"
+    options = [f"-DBUILD_SHARED_LIBS={shared}", "-DBUILD_TESTING=OFF", "-DCYLSTM_GENERIC_ONLY=ON"]
+    subprocess.run(["cmake", "-S", ROOT, "-B", build, *options], check=True)
+    subprocess.run(["cmake", "--build", build, "--parallel", "2"], check=True)
+    subprocess.run(["cmake", "--install", build, "--prefix", installed], check=True)
+    text = installed / "share/licenses/cylstm/LICENSE"
+    assert text.read_text() == (ROOT / "LICENSE").read_text()
+    (description,) = installed.rglob("cylstm.pc")
+    flags = "Libs.private: -lm -lpthread"
+    assert flags in description.read_text()
+    if shared == "ON":
+        (library,) = (path for path in installed.rglob("libcylstm.so.*.*.*"))
+        dynamic = subprocess.run(["readelf", "-d", library], check=True, capture_output=True)
+        assert b"NODELETE" in dynamic.stdout
+
+
+MESON = """
+project('adds', 'c', default_options: ['c_std=c11', 'buildtype=release'])
+library = import('cmake').subproject('cylstm').dependency('cylstm')
+executable('score_csv', 'score_csv.c', dependencies: library)
+"""
+
+
+def test_meson_keeps_the_flags_of_kernels_to_them(tmp_path, saved):
+    """It merges the flags of a target's files, so that AVX-512 would be in all of them."""
+    for tool in ("meson", "ninja", "cmake", "objdump"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    (tmp_path / "subprojects/cylstm").mkdir(parents=True)
+    for name in ("CMakeLists.txt", "LICENSE", "src"):
+        (tmp_path / "subprojects/cylstm" / name).symlink_to(ROOT / name)
+    (tmp_path / "meson.build").write_text(MESON)
+    shutil.copy(ROOT / "examples/c/score_csv.c", tmp_path)
+    subprocess.run(["meson", "setup", "build"], check=True, cwd=tmp_path)
+    subprocess.run(["meson", "compile", "-C", "build"], check=True, cwd=tmp_path)
+    program = str(tmp_path / "build/score_csv")
+    assert run_example(program, str(saved[1]), text="1,2,3\n").count(",") == 1
+    strays = {
+        function
+        for file, function, instruction in instructions(program)
+        if FORBIDDEN.get(file, AVX).search(instruction)
+    }
+    assert not strays
 
 
 def test_a_file_whose_header_is_wrong_is_refused_before_memory_is_taken_for_it(library, tmp_path):

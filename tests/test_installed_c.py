@@ -240,6 +240,15 @@ def test_the_audio_example_says_that_its_sound_went_nowhere(tmp_path, capsys):
     )
 
 
+def test_a_plugin_that_used_two_threads_can_be_closed(tmp_path):
+    """They wait for more, in the code that they run, where the program goes on."""
+    program, path = tmp_path / "unloaded", tmp_path / "layer"
+    cylstm.LSTM(32, 128, seed=0).save(path)
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{INCLUDE}"]
+    run("cc", *flags, ROOT / "tests/c/unloaded.c", "-ldl", "-o", program)
+    assert run(program, shared_library(), path) == "still here\n"
+
+
 def test_config_says_where_things_are(capsys):
     assert config(capsys, "--includedir", "--libdir", "--version") == [
         cylstm.get_include(),

@@ -33,16 +33,19 @@ FORBIDDEN = {"kernels_avx512.c": NONE, "kernels_avx2.c": AVX512}  # everywhere e
 FUNCTION = re.compile(r"([0-9a-f]+) <(.+)>:")
 
 
-def objdump(module: str, *options: str) -> list[str]:
-    path = importlib.util.find_spec(f"cylstm.{module}").origin
+def path_of(module: str) -> str:
+    return importlib.util.find_spec(f"cylstm.{module}").origin
+
+
+def objdump(path: str, *options: str) -> list[str]:
     command = ["objdump", *options, path]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def source_files(module: str) -> dict[int, str]:
+def source_files(path: str) -> dict[int, str]:
     """The file of each function, by address: local symbols stand below the name of theirs."""
     file, files = "", {}
-    for line in objdump(module, "--syms"):
+    for line in objdump(path, "--syms"):
         fields = line.split()
         if fields[2:4] == ["df", "*ABS*"]:
             file = fields[-1] if len(fields) > 5 else ""  # the linker's own have no name
@@ -51,10 +54,10 @@ def source_files(module: str) -> dict[int, str]:
     return files
 
 
-def instructions(module: str) -> Iterator[tuple[str, str, str]]:
+def instructions(path: str) -> Iterator[tuple[str, str, str]]:
     """Each instruction with its function and that one's file."""
-    files, file, function = source_files(module), "", ""
-    for line in objdump(module, "--disassemble", "--no-show-raw-insn"):
+    files, file, function = source_files(path), "", ""
+    for line in objdump(path, "--disassemble", "--no-show-raw-insn"):
         if start := FUNCTION.fullmatch(line):
             file, function = files.get(int(start[1], 16), ""), start[2]
         elif "\t" in line:
@@ -64,7 +67,7 @@ def instructions(module: str) -> Iterator[tuple[str, str, str]]:
 @pytest.mark.parametrize("module", ["_core", "_blas"])
 def test_avx_stands_in_its_kernels_alone(module):
     strays = defaultdict(set)
-    for file, function, instruction in instructions(module):
+    for file, function, instruction in instructions(path_of(module)):
         if FORBIDDEN.get(file, AVX).search(instruction):
             strays[file].add(function)
     assert not strays
@@ -73,7 +76,7 @@ def test_avx_stands_in_its_kernels_alone(module):
 def test_the_kernels_are_what_they_are_called():
     """So the test above sees AVX where there is some, and files by their names."""
     seen = {file: set() for file in FORBIDDEN}
-    for file, _, instruction in instructions("_core"):
+    for file, _, instruction in instructions(path_of("_core")):
         if file in seen:
             seen[file] |= set(re.findall(r"%([xyz]mm|k)", instruction))
     assert seen["kernels_avx2.c"] >= {"ymm"}

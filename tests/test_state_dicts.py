@@ -163,3 +163,36 @@ def test_a_claim_of_many_layers_takes_no_memory_for_them(monkeypatch):
     first = {f"weight_{kind}_l0": np.zeros((400, 100)) for kind in ("ih", "hh")}
     with pytest.raises(ValueError, match=r"weight_ih_l1'\]: expected shape \(400, 100\)"):
         cylstm.LSTM.from_state_dict(tiny | first)
+
+
+def gated(gates: int, suffix: str = "_l0") -> dict[str, np.ndarray]:
+    """Weights of a cell of 3 inputs and 5 units with so many gates."""
+    return {
+        f"weight_ih{suffix}": np.zeros((gates * 5, 3), np.float32),
+        f"weight_hh{suffix}": np.zeros((gates * 5, 5), np.float32),
+    }
+
+
+@pytest.mark.parametrize("suffix", ["_l0", ""], ids=["layer", "cell"])
+@pytest.mark.parametrize(
+    ("layer", "gates", "message"),
+    [
+        (cylstm.LSTM, 3, r"\(20, 3\), got \(15, 3\), as of a GRU, which cylstm does not have"),
+        (cylstm.RNN, 3, r"\(5, 3\), got \(15, 3\), as of a GRU, which cylstm does not have"),
+        (cylstm.LSTM, 1, r"\(20, 3\), got \(5, 3\), as of a plain RNN \(see cylstm.RNN\)"),
+        (cylstm.RNN, 4, r"\(5, 3\), got \(20, 3\), as of an LSTM \(see cylstm.LSTM\)"),
+    ],
+)
+def test_another_kind_of_layer_is_named(layer, gates, suffix, message):
+    with pytest.raises(ValueError, match=rf"state_dict\['a.weight_ih{suffix}'\]: .*{message}"):
+        layer.from_state_dict(
+            {f"a.{name}": tensor for name, tensor in gated(gates, suffix).items()}, prefix="a."
+        )
+
+
+@pytest.mark.parametrize("layer", [cylstm.LSTM, cylstm.RNN])
+def test_a_projected_lstm_is_named(layer):
+    projected = gated(4) | {"weight_hr_l0": np.zeros((2, 5), np.float32)}
+    projected["weight_hh_l0"] = projected["weight_hh_l0"][:, :2]
+    with pytest.raises(ValueError, match="'weight_hr_l0' is of a projected LSTM"):
+        layer.from_state_dict(projected)

@@ -8,6 +8,9 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "counted.h"
 #include "file.h"
@@ -491,7 +494,10 @@ static void test_bad_headers(void)
         const char *named;
     } cases[] = {
         {"\"cylstm\"", "\"cylstn\"", CYLSTM_BAD_FILE, "format"},
-        {"\"format_version\":\"1\"", "\"format_version\":\"2\"", CYLSTM_UNSUPPORTED, "format_version"},
+        {"\"format_version\":\"1\"", "\"format_version\":\"2\"", CYLSTM_UNSUPPORTED,
+         "later version of the format, 2; cylstm"},
+        {"\"format_version\":\"1\"", "\"format_version\":\"0\"", CYLSTM_BAD_FILE, "format_version: unexpected value 0"},
+        {"\"format_version\":\"1\"", "\"format_version\":\"b\"", CYLSTM_BAD_FILE, "format_version: unexpected value b"},
         {"\"lstm\"", "\"gruu\"", CYLSTM_BAD_FILE, "cell"},
         {"\"mean\"", "\"mode\"", CYLSTM_BAD_FILE, "pooling"},
         {"\"hidden_size\":\"9\"", "\"hidden_size\":\"8\"", CYLSTM_BAD_FILE, "weight_ih_l0"},
@@ -539,32 +545,42 @@ static void test_bad_headers(void)
     free_model(&m);
 }
 
-/* A layer of two matrices of 64 bytes, with these in its header. */
-static cylstm_status load_layer(const char *metadata, const char *shape_and_offsets)
+/* A layer of two inputs without biases, or of what the metadata say, with these tensors in its header and zeros for data. */
+static cylstm_status load_described(const char *metadata, const char *tensors, size_t data_size, char *message)
 {
-    enum { TENSORS = 128 };
     char header[1000];
     counter c = {.fail_at = -1};
     const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
     const int length = snprintf(
         header, sizeof header,
         "{\"__metadata__\":{\"format\":\"cylstm\",\"format_version\":\"1\",\"cell\":\"lstm\",\"pooling\":\"none\","
-        "\"task\":\"none\",\"input_size\":\"2\",\"vocab_size\":\"0\",\"output_size\":\"0\",\"bidirectional\":\"0\","
-        "\"bias\":\"0\",\"python\":\"{}\",%s},\"recurrent.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":%s},"
-        "\"recurrent.weight_hh_l0\":{\"dtype\":\"F32\",\"shape\":[8,2],\"data_offsets\":[64,128]}}",
-        metadata, shape_and_offsets);
+        "\"task\":\"none\",\"vocab_size\":\"0\",\"output_size\":\"0\",\"bidirectional\":\"0\",\"bias\":\"0\","
+        "\"python\":\"{}\",%s},%s}",
+        metadata, tensors);
     const uint64_t header_size = (uint64_t)length;
-    const size_t size = 8 + (size_t)length + TENSORS;
+    const size_t size = 8 + (size_t)length + data_size;
     char *bytes = allocate(size);
     memcpy(bytes, &header_size, 8);
     memcpy(bytes + 8, header, (size_t)length);
-    memset(bytes + 8 + length, 0, TENSORS);
+    memset(bytes + 8 + length, 0, data_size);
     cylstm_model *model;
-    const cylstm_status status = cylstm_load_memory(bytes, size, &options, &model, NULL, 0);
+    const cylstm_status status = cylstm_load_memory(bytes, size, &options, &model, message, MESSAGE);
     cylstm_model_free(model);
     check_memory(&c, size);
     free(bytes);
     return status;
+}
+
+/* Two matrices of 64 bytes, with these in its header. */
+static cylstm_status load_layer(const char *metadata, const char *shape_and_offsets)
+{
+    char sizes[200], tensors[400], message[MESSAGE];
+    snprintf(sizes, sizeof sizes, "\"input_size\":\"2\",%s", metadata);
+    snprintf(tensors, sizeof tensors,
+             "\"recurrent.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":%s},"
+             "\"recurrent.weight_hh_l0\":{\"dtype\":\"F32\",\"shape\":[8,2],\"data_offsets\":[64,128]}",
+             shape_and_offsets);
+    return load_described(sizes, tensors, 128, message);
 }
 
 /* What no file can hold is said in few bytes. */
@@ -595,6 +611,80 @@ static void test_absurd_files(void)
         CHECK(status == cases[i].status, "%s, %s: %s", cases[i].metadata, cases[i].tensor, cylstm_status_name(status));
     }
 }
+
+/* All tensors of half the bytes: said to be of another type, not to be too few. */
+static void test_tensors_of_another_type(void)
+{
+    char message[MESSAGE];
+    const cylstm_status status = load_described(
+        "\"input_size\":\"2\",\"hidden_size\":\"2\",\"num_layers\":\"1\"",
+        "\"recurrent.weight_ih_l0\":{\"dtype\":\"F16\",\"shape\":[8,2],\"data_offsets\":[0,32]},"
+        "\"recurrent.weight_hh_l0\":{\"dtype\":\"F16\",\"shape\":[8,2],\"data_offsets\":[32,64]}",
+        64, message);
+    CHECK(status == CYLSTM_BAD_FILE, "%s", cylstm_status_name(status));
+    CHECK(strcmp(message, "recurrent.weight_ih_l0: expected F32, got F16") == 0, "%s", message);
+}
+
+/* A scale has as many numbers as the weights that are not there. */
+static void test_a_missing_tensor(void)
+{
+    char message[MESSAGE];
+    const cylstm_status status = load_described(
+        "\"input_size\":\"4\",\"hidden_size\":\"1\",\"num_layers\":\"1\"",
+        "\"recurrent.weight_ih_l0\":{\"dtype\":\"F32\",\"shape\":[4,4],\"data_offsets\":[0,64]},"
+        "\"input_scale.mean\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[64,80]}",
+        80, message);
+    CHECK(status == CYLSTM_BAD_FILE, "%s", cylstm_status_name(status));
+    CHECK(strcmp(message, "recurrent.weight_hh_l0: not in the file") == 0, "%s", message);
+}
+
+#if defined(__x86_64__)
+
+/* Loads a file, and computes values, with every floating-point exception a trap that ends the program. */
+static cylstm_status load_with_traps(const file *f)
+{
+    enum { MASKS = 0x1F80 };
+    cylstm_model *model;
+    const float scores[] = {3e38f, -3e38f, 1e-38f};
+    float values[3];
+    const unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode & ~(unsigned)MASKS);
+    const cylstm_status status = cylstm_load_memory(f->bytes, f->size, NULL, &model, NULL, 0);
+    if (status == CYLSTM_OK) cylstm_values(model, 1, scores, values);
+    CHECK(_mm_getcsr() == (mode & ~(unsigned)MASKS), "the mode is as it was");
+    _mm_setcsr(mode);
+    cylstm_model_free(model);
+    return status;
+}
+
+/* Numbers of a file are not computed with in the mode of a caller who wants to be stopped by such. */
+static void test_traps(void)
+{
+    static const float others[] = {NAN, -NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-45f, -1e-45f, 0.0f, -0.0f};
+    static const int is_mean[] = {0, 0, 0, 0, 1, 1, 1, 1, 1, 1}, is_std[] = {0, 0, 0, 0, 1, 0, 1, 0, 0, 0};
+    const cylstm_config config = {.input_size = 2, .hidden_size = 9, .num_layers = 2, .output_size = 3, .bias = 1};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        model m = new_model(config, cylstm_kernels_best());
+        const int64_t count = m.net.layout.parameter_count;
+        for (int64_t j = 0; j < count; j++)
+            m.parameters[j] = others[(i + (size_t)j) % (sizeof others / sizeof *others)];
+        file f = new_file(&m, 1);
+        float *scales = (float *)(void *)(f.bytes + f.header) + count; /* mean (I), std (I), mean (O), std (O) */
+        CHECK(load_with_traps(&f) == CYLSTM_OK, "weights that are no numbers");
+        for (int at = 0; at < 10; at++) {
+            const float before = scales[at];
+            const int expected = (at / 2 == 1 || at >= 7 ? is_std : is_mean)[i];
+            scales[at] = others[i];
+            const cylstm_status status = load_with_traps(&f);
+            CHECK(status == (expected ? CYLSTM_OK : CYLSTM_BAD_FILE), "scale %d of %g", at, (double)others[i]);
+            scales[at] = before;
+        }
+        free_file(&f);
+        free_model(&m);
+    }
+}
+
+#endif
 
 /* Weights may be anything: what is computed with them is NaN, and nothing else goes wrong. */
 static void test_weights_that_are_no_numbers(void)
@@ -653,6 +743,65 @@ static void test_damage(void)
         if (cylstm_load_memory(f.bytes, f.size, NULL, &model, NULL, 0) == CYLSTM_OK) cylstm_model_free(model);
         f.bytes[at] = before;
     }
+    free_file(&f);
+    free_model(&m);
+}
+
+/* A state's numbers go into a state of as many alone. */
+static void test_counts(void)
+{
+    const cylstm_config small = {.input_size = 3, .hidden_size = 5, .num_layers = 1},
+                        large = {.input_size = 3, .hidden_size = 6, .num_layers = 1};
+    model models[] = {new_model(small, cylstm_kernels_best()), new_model(large, cylstm_kernels_best())};
+    file files[] = {new_file(&models[0], 0), new_file(&models[1], 0)};
+    cylstm_model *loaded[] = {load(&files[0], NULL), load(&files[1], NULL)};
+    cylstm_state *s;
+    CHECK(cylstm_state_new(loaded[1], NULL, &s) == CYLSTM_OK && cylstm_state_count(s) == 12, "a state");
+    float *few = new_random(10, 1.0f), *enough = new_random(12, 1.0f), *now = new_floats(12);
+    CHECK(cylstm_state_write(s, 12, enough) == CYLSTM_OK, "its own");
+    CHECK(cylstm_state_write(s, 10, few) == CYLSTM_INVALID_ARGUMENT, "another model's");
+    CHECK(cylstm_state_read(s, 10, few) == CYLSTM_INVALID_ARGUMENT, "into another model's");
+    CHECK(cylstm_state_read(s, 12, now) == CYLSTM_OK && same_bits(now, enough, 12), "what was written");
+    cylstm_state_free(s);
+    for (int i = 0; i < 2; i++) {
+        cylstm_model_free(loaded[i]);
+        free_file(&files[i]);
+        free_model(&models[i]);
+    }
+    free(few);
+    free(enough);
+    free(now);
+}
+
+/* Sequences that were read from both ends do not go on: not before a reset, or other numbers. */
+static void test_both_directions_go_on(void)
+{
+    const cylstm_config config = {.input_size = 1, .hidden_size = 2, .num_layers = 1, .bidirectional = 1};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    cylstm_model *loaded = load(&f, NULL);
+    const cylstm_state_options two = {.struct_size = sizeof two, .max_steps = 2};
+    cylstm_state *s = NULL, *other = NULL;
+    const float x[2] = {1.0f, -1.0f}, zeros[8] = {0};
+    float y[8], again[8];
+    char message[MESSAGE] = "";
+    CHECK(cylstm_state_new(loaded, &two, &s) == CYLSTM_OK && cylstm_state_new(loaded, &two, &other) == CYLSTM_OK,
+          "two");
+    CHECK(cylstm_run(s, 3, x, y) == CYLSTM_TOO_LARGE && cylstm_run(s, 2, x, y) == CYLSTM_OK, "a call that did not run");
+    const cylstm_call call = {
+        .struct_size = sizeof call, .steps = 2, .x = x, .y = again, .message = message, .message_size = MESSAGE};
+    memcpy(again, zeros, sizeof again);
+    CHECK(cylstm_call_run(s, &call) == CYLSTM_INVALID_ARGUMENT && strstr(message, "reset it") != NULL, "%s", message);
+    CHECK(same_bits(again, zeros, 8), "y is left alone");
+    CHECK(cylstm_state_copy(other, s) == CYLSTM_OK, "a copy");
+    CHECK(cylstm_run(other, 2, x, again) == CYLSTM_INVALID_ARGUMENT, "the copy stands there too");
+    cylstm_state_reset(s);
+    CHECK(cylstm_run(s, 2, x, again) == CYLSTM_OK && same_bits(again, y, 8), "after a reset");
+    CHECK(cylstm_state_write(other, cylstm_state_count(other), zeros) == CYLSTM_OK, "set");
+    CHECK(cylstm_run(other, 2, x, again) == CYLSTM_OK && same_bits(again, y, 8), "after it was set");
+    cylstm_state_free(s);
+    cylstm_state_free(other);
+    cylstm_model_free(loaded);
     free_file(&f);
     free_model(&m);
 }
@@ -740,9 +889,16 @@ int main(void)
     test_headers();
     test_bad_headers();
     test_absurd_files();
+    test_tensors_of_another_type();
+    test_a_missing_tensor();
+#if defined(__x86_64__)
+    test_traps();
+#endif
     test_weights_that_are_no_numbers();
     test_hidden_bytes();
     for (int i = 0; i < trials(3); i++) test_damage();
+    test_counts();
+    test_both_directions_go_on();
     test_arguments();
     return report("test_model");
 }

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cylstm.formats import write_file
+from cylstm.atomic import write_file
 
 
 class Results:

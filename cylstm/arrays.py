@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 import os
+import reprlib
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, NamedTuple
@@ -26,6 +27,23 @@ MAX_LAYERS = 1024
 MAX_THREADS = 1024
 
 
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring, _SHOWN.maxother, _SHOWN.maxlong = 200, 400, 60
+_SHOWN.maxlist = _SHOWN.maxtuple = _SHOWN.maxset = _SHOWN.maxfrozenset = _SHOWN.maxdict = 20
+_SHOWN.maxlevel = 3
+
+
+def quote(value: Any) -> str:
+    """`repr` of a value, cut where it is long: an error is a line or two, whatever it was given.
+
+    Examples
+    --------
+    >>> quote([1, "two"]), len(quote("x" * 10**6))
+    ("[1, 'two']", 200)
+    """
+    return _SHOWN.repr(value)
+
+
 # --- scalars -------------------------------------------------------------------------------------
 
 
@@ -36,15 +54,17 @@ def as_size(value: Any, name: str, *, minimum: int = 1, maximum: int = MAX_SIZE)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
+        raise TypeError(f"{name}: expected an integer, got {quote(value)}")
     if not minimum <= number <= maximum:
-        raise ValueError(f"{name}: expected an integer in {minimum}..{maximum}, got {number}")
+        raise ValueError(
+            f"{name}: expected an integer in {minimum}..{maximum}, got {quote(number)}"
+        )
     return number
 
 
 def as_flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
+        raise TypeError(f"{name}: expected True or False, got {quote(value)}")
     return bool(value)
 
 
@@ -52,7 +72,7 @@ def as_choice(value: Any, name: str, choices: Iterable[Any]) -> Any:
     choices = tuple(choices)
     if not isinstance(value, str | None) or value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
+        raise ValueError(f"{name}: expected one of {listed}, got {quote(value)}")
     return value
 
 
@@ -60,15 +80,18 @@ def as_dropout(value: Any, name: str = "dropout") -> float:
     """A probability."""
     number = as_number(value, name)
     if not 0.0 <= number <= 1.0:
-        raise ValueError(f"{name}: expected a probability in [0, 1], got {value!r}")
+        raise ValueError(f"{name}: expected a probability in [0, 1], got {quote(value)}")
     return number
 
 
 def as_number(value: Any, name: str) -> float:
     """A real number; a bool is not one."""
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    return float(value)
+        raise TypeError(f"{name}: expected a number, got {quote(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number of 64 bits, got {quote(value)}") from None
 
 
 def as_seed(value: Any, name: str = "seed") -> int:
@@ -87,7 +110,7 @@ def as_path(value: Any, name: str = "path") -> str:
     try:
         return os.fsdecode(value)
     except TypeError:
-        raise TypeError(f"{name}: expected a path, got {value!r}") from None
+        raise TypeError(f"{name}: expected a path, got {quote(value)}") from None
 
 
 # --- arrays --------------------------------------------------------------------------------------

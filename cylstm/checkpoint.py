@@ -20,7 +20,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from .arrays import Float32
-from .formats import write_file
+from .atomic import write_file
+from .formats import to_safetensors
 from .history import History
 
 FORMAT = "cylstm checkpoint 2"
@@ -69,9 +70,9 @@ class Checkpoint:
             "history": {"score_name": self.history.score_name, "unit": self.history.unit},
         }
         tensors |= {"weights": self.weights, "best_weights": self.best_weights}
-        metadata = {"format": FORMAT, "python": json.dumps(run)}
+        metadata = {"format": FORMAT, "python": json.dumps(run, sort_keys=True)}
         metadata["digest"] = _digest_of_file(metadata, tensors)
-        write_file(path, safetensors.numpy.save(tensors, metadata))
+        write_file(path, to_safetensors(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:

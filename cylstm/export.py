@@ -24,6 +24,7 @@ import numpy as np
 
 from . import __version__, formats
 from .arrays import Float32, as_path, as_size
+from .atomic import write_files
 from .model import load
 from .network import Network
 
@@ -116,7 +117,7 @@ def export_c(
         raise ValueError(
             f"model, max_steps: expected at most {_MOST_BYTES} bytes of each, got {export.sizes}"
         )
-    formats.write_files({header: export.render("h"), target: export.render("c")})
+    write_files({header: export.render("h"), target: export.render("c")})
     return export.sizes
 
 

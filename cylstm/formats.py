@@ -24,12 +24,13 @@ The JSON object has `batch_first`, `dropout` and `seed`; a layer's `record_calls
 masks it has drawn; a model's `classes` and `extras`.
 
 Nothing is unpickled, no number that the network computes with is read from text, and sizes count
-only as far as the file's own tensors back them.
+only as far as the file's own tensors back them. A header has 16 MiB at most: the objects that
+Python makes of hostile JSON take up to thirty times its size. Equal models give equal bytes:
+metadata, tensors and keys are sorted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -38,10 +39,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
-from .arrays import Float32, Shape, as_choice, as_float32, as_path, as_size, count_weights
+from .arrays import Float32, Shape, as_choice, as_float32, as_path, as_size, count_weights, quote
 
 FORMAT_VERSION = 1
 _LEAST = {  # the integers of the metadata and the least each can be
@@ -54,6 +54,7 @@ _LEAST = {  # the integers of the metadata and the least each can be
     "bias": 0,
 }
 _FLAGS = ("bidirectional", "bias")
+_MOST_SHOWN = 40  # keys of a file, and characters of each, in an error
 _WORDS = {
     "cell": ("lstm", "rnn_tanh", "rnn_relu"),
     "pooling": ("none", "last", "mean", "max"),
@@ -62,7 +63,7 @@ _WORDS = {
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}  # safetensors' names and NumPy's
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number
 _HEADER_SIZE = 8  # bytes: the length of a safetensors file's header
-_LARGEST_HEADER = 100_000_000  # bytes, as of other readers
+_LARGEST_HEADER = 2**24  # bytes, as in src/safetensors.c
 
 
 class Entry(NamedTuple):
@@ -95,11 +96,12 @@ class TensorFile(Mapping[str, Float32]):
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
-        self._file = open(as_path(path), "rb")  # noqa: SIM115 -- as long as tensors may be asked for
+        self._path = as_path(path)
+        self._file = open(self._path, "rb")  # noqa: SIM115 -- as long as tensors may be asked for
         try:
             self._entries, _ = _read_header(self._file)
         except ValueError as error:
-            raise ValueError(f"{as_path(path)}: {error}") from None
+            raise ValueError(f"{self._path}: {error}") from None
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
@@ -107,6 +109,12 @@ class TensorFile(Mapping[str, Float32]):
 
     def __getitem__(self, name: str) -> Float32:
         entry = self._entries[name]
+        try:
+            return self._read(name, entry)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self._path}: {error}") from None
+
+    def _read(self, name: str, entry: Entry) -> Float32:
         kind = entry.dtype
         if kind == "BF16":  # the upper half of a float32
             halves = _read_numbers(self._file, name, entry, "<u2")
@@ -135,7 +143,30 @@ def encode(contents: Contents) -> bytes:
         **integers,
         "python": _write_json(contents.python),
     }
-    return safetensors.numpy.save(contents.tensors, metadata)
+    return to_safetensors(contents.tensors, metadata)
+
+
+def to_safetensors(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file; equal bytes for equal contents, in whatever order they are given.
+
+    The package of that name orders metadata by chance. Wider numbers come first, so that all are
+    aligned. ValueError for a header that `_read_header` would refuse.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    data, end = [], 0
+    for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):
+        array = np.asarray(tensors[name], tensors[name].dtype.newbyteorder("<"), order="C")
+        begin, end = end, end + array.nbytes
+        kind = f"{array.dtype.kind.upper()}{8 * array.itemsize}"
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (begin, end)}
+        data.append(array.data.cast("B") if array.size else b"")
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _HEADER_SIZE)
+    if len(text) > _LARGEST_HEADER:
+        raise ValueError(
+            f"extras: expected a header of at most {_LARGEST_HEADER} bytes, got {len(text)}"
+        )
+    return b"".join([len(text).to_bytes(_HEADER_SIZE, "little"), text, *data])
 
 
 def decode(file: BinaryIO) -> Contents:
@@ -169,16 +200,24 @@ def _read_header(file: BinaryIO) -> tuple[dict[str, Entry], dict[str, str]]:
     file.seek(0)
     length = int.from_bytes(file.read(_HEADER_SIZE), "little")
     begin = _HEADER_SIZE + length
-    if size < _HEADER_SIZE or length > _LARGEST_HEADER or begin > size:
+    if size < _HEADER_SIZE or begin > size:
         raise ValueError(f"expected a whole safetensors file, got {size} bytes")
+    if length > _LARGEST_HEADER:
+        raise ValueError(f"expected a header of at most {_LARGEST_HEADER} bytes, got {length}")
     try:
-        header = json.loads(file.read(length).decode())
+        header = _parse_json(file.read(length).decode(), parse_int=_parse_size)
         metadata = header.pop("__metadata__", None) or {}
         entries = {name: _read_entry(begin, **fields) for name, fields in header.items()}
         if not all(isinstance(word, str) for word in metadata.values()):
             raise TypeError("metadata that are not words")
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"expected a whole safetensors file ({error})") from None
+    _check_places(entries, begin, size)
+    return entries, metadata
+
+
+def _check_places(entries: Mapping[str, Entry], begin: int, size: int) -> None:
+    """ValueError unless tensors lie side by side from `begin` to the file's end."""
     end = begin
     for entry in sorted(entries.values(), key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != end:
@@ -188,7 +227,6 @@ def _read_header(file: BinaryIO) -> tuple[dict[str, Entry], dict[str, str]]:
         raise ValueError(
             f"expected a whole safetensors file ({end - begin} bytes, got {size - begin})"
         )
-    return entries, metadata
 
 
 def _read_entry(start: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Entry:
@@ -212,52 +250,12 @@ def _read_numbers(file: BinaryIO, name: str, entry: Entry, dtype: str) -> NDArra
     return numbers.reshape(entry.shape)
 
 
-def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put data at path whole or not at all: what was there stays until the last byte is on disk."""
-    write_files({path: data})
-
-
-def write_files(files: Mapping[str | os.PathLike[str], bytes]) -> None:
-    """Put data at each path, as `write_file` does: nothing is replaced before all are on disk."""
-    drafts = {_draft_of(path): data for path, data in files.items()}
-    try:
-        for (target, draft), data in drafts.items():
-            _write_draft(target, draft, data)
-        for target, draft in drafts:
-            os.replace(draft, target)
-    except BaseException:
-        for _, draft in drafts:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft)
-        raise
-
-
-def _draft_of(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """Where the file will be, and where it is written first."""
-    target = os.path.realpath(as_path(path))
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise ValueError(f"path: expected a file, or none yet, got {target!r}, which is neither")
-    return target, os.path.join(os.path.dirname(target), f".cylstm-{os.urandom(8).hex()}.tmp")
-
-
-def _write_draft(target: str, draft: str, data: bytes) -> None:
-    try:
-        with open(draft, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        error.filename = target  # the name that the caller knows
-        raise
-    with contextlib.suppress(FileNotFoundError):
-        os.chmod(draft, os.stat(target).st_mode & 0o7777)
-
-
 def check_keys(mapping: Mapping[str, Any], expected: set[str], name: str) -> None:
     """ValueError unless a mapping of a file has exactly these keys."""
     if mapping.keys() != expected:
-        wrong = ", ".join(sorted(mapping.keys() ^ expected))
-        raise ValueError(f"{name}: missing or unknown keys: {wrong}")
+        wrong = sorted(mapping.keys() ^ expected)
+        named = ", ".join(key[:_MOST_SHOWN] for key in wrong[:_MOST_SHOWN])
+        raise ValueError(f"{name}: missing or unknown keys: {named}")
 
 
 def _read_metadata(metadata: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -273,14 +271,14 @@ def _read_metadata(metadata: dict[str, str]) -> tuple[dict[str, Any], dict[str, 
 
 def _check_version(text: str) -> None:
     """ValueError for a version of the format that this one does not read."""
-    if text == str(FORMAT_VERSION):
-        return
-    if re.fullmatch("[0-9]{1,9}", text) and int(text) > FORMAT_VERSION:
+    version = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+    if version > FORMAT_VERSION:
         raise ValueError(
             "metadata format_version: the file is of a later version of the format, "
-            f"{int(text)}; this cylstm reads {FORMAT_VERSION}"
+            f"{version}; this cylstm reads {FORMAT_VERSION}"
         )
-    raise ValueError(f"metadata format_version: expected {FORMAT_VERSION}, got {text!r}")
+    if version < FORMAT_VERSION:
+        raise ValueError(f"metadata format_version: expected {FORMAT_VERSION}, got {quote(text)}")
 
 
 def _read_word(text: str, key: str) -> str | None:
@@ -289,25 +287,56 @@ def _read_word(text: str, key: str) -> str | None:
 
 
 def _read_integer(text: str, key: str) -> int | bool:
-    if not re.fullmatch("[0-9]{1,9}", text):
-        raise ValueError(f"metadata {key}: expected an integer, got {text!r}")
     if key in _FLAGS:
-        return bool(as_size(int(text), f"metadata {key}", minimum=0, maximum=1))
+        return as_choice(text, f"metadata {key}", ("0", "1")) == "1"
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(f"metadata {key}: expected an integer, got {quote(text)}")
     return as_size(int(text), f"metadata {key}", minimum=_LEAST[key])
 
 
 def _write_json(python: dict[str, Any]) -> str:
+    """JSON with sorted keys, which are texts by then."""
     try:
-        return json.dumps(python, allow_nan=False)
+        return json.dumps(_parse_json(json.dumps(python, allow_nan=False)), sort_keys=True)
     except (TypeError, ValueError) as error:  # of what it has, only extras may not be JSON
         raise type(error)(f"extras: expected what JSON can hold ({error})") from None
 
 
 def _read_json(text: str) -> dict[str, Any]:
     try:
-        python = json.loads(text)
+        python = _parse_json(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"metadata python: expected JSON ({error})") from None
     if not isinstance(python, dict):
         raise TypeError(f"metadata python: expected a JSON object, got {type(python).__name__}")
     return python
+
+
+# --- JSON, as strict as in C ----------------------------------------------------------------------
+
+
+def _parse_json(text: str, **options: Any) -> Any:
+    """What JSON says; ValueError for keys that are there twice and for NaN and infinity."""
+    return json.loads(
+        text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, **options
+    )
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"{quote(twice)} is there twice")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _parse_size(text: str) -> int:
+    """An integer of a header; ValueError for a sign or more digits than C reads."""
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise ValueError(f"expected whole numbers from 0 on, got {quote(text)}")
+    return int(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Self
 
 import numpy as np
@@ -28,6 +28,7 @@ from .arrays import (
     as_path,
     as_seed,
     as_size,
+    quote,
 )
 from .dataset import read_dataset
 from .losses import SCORE_NAMES, Loss
@@ -169,16 +170,17 @@ class SequenceModel(Network):
     def _check_classes(self, classes: Iterable[Any]) -> list[Any]:
         if self.task != "classification":
             raise ValueError(f"classes: expected a classification, this is a {self.task} model")
-        if isinstance(classes, str) or not isinstance(classes, Iterable):
-            raise TypeError(f"classes: expected a list of labels, got {classes!r}")
+        unordered = isinstance(classes, str | bytes | Mapping | Set)
+        if unordered or not isinstance(classes, Iterable):
+            raise TypeError(f"classes: expected a list of labels, got {quote(classes)}")
         labels = [label.item() if isinstance(label, np.generic) else label for label in classes]
         if not any(all(isinstance(label, kind) for label in labels) for kind in (str, int | float)):
-            raise TypeError(f"classes: expected words or numbers, got {labels!r}")
-        if not all(isinstance(label, str) or math.isfinite(label) for label in labels):
-            raise ValueError(f"classes: expected finite numbers, got {labels!r}")
+            raise TypeError(f"classes: expected words or numbers, got {quote(labels)}")
+        if any(isinstance(label, float) and not math.isfinite(label) for label in labels):
+            raise ValueError(f"classes: expected finite numbers, got {quote(labels)}")
         count = max(self._output_width, 2)
         if len(labels) != count or len(set(labels)) != count:
-            raise ValueError(f"classes: expected {count} different labels, got {labels!r}")
+            raise ValueError(f"classes: expected {count} different labels, got {quote(labels)}")
         return labels
 
     @property

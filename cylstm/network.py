@@ -33,6 +33,7 @@ from .arrays import (
     count_weights,
     from_state,
 )
+from .atomic import write_file
 
 MAX_WEIGHTS = 2**31  # 8 GiB
 
@@ -446,7 +447,7 @@ class Network:
             Where to. What is there is replaced once the new file is whole, and stays as it is
             where anything fails.
         """
-        formats.write_file(path, self._to_bytes())
+        write_file(path, self._to_bytes())
 
     def clone(self) -> Self:
         """An independent copy, as `copy.copy`, `copy.deepcopy` and pickling make it too.

@@ -193,6 +193,16 @@ static cylstm_status read_header(loader *l)
     return status == CYLSTM_OK ? cylstm_safetensors_visit(&l->file, &types, l->message) : status;
 }
 
+/* Whether a layer has nothing but itself, and a model what its task needs. */
+static int suits_task(const int64_t *values)
+{
+    const int64_t task = values[TASK], outputs = values[OUTPUT_SIZE];
+    if (task == CYLSTM_TASK_NONE) return outputs == 0 && values[VOCAB_SIZE] == 0;
+    if (outputs == 0 || !values[BIAS]) return 0;
+    if (task != CYLSTM_TASK_LANGUAGE) return 1;
+    return outputs == values[VOCAB_SIZE] && values[POOLING] == CYLSTM_POOL_NONE && !values[BIDIRECTIONAL];
+}
+
 /* The network that the metadata describe, as far as the file is large enough for its weights. */
 static cylstm_status read_network(loader *l, const kernels *isa)
 {
@@ -212,6 +222,9 @@ static cylstm_status read_network(loader *l, const kernels *isa)
     };
     if (config.num_layers > MOST_LAYERS || cylstm_network_init(&l->net, &config, isa) != CYLSTM_OK)
         return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: sizes that no network can have");
+    if (!suits_task(l->values))
+        return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: a network that task %s does not have",
+                           keys[TASK].words[l->values[TASK]]);
     const int64_t there = l->file.data_size / (int64_t)sizeof(float);
     if (l->net.layout.parameter_count > there) {
         return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata: sizes that need %lld weights, the file holds %lld",
@@ -299,7 +312,9 @@ static cylstm_status check_presence(const loader *l)
         }
     }
     for (int i = 0; i < SCALES; i++) {
-        const int sensible = i < OUTPUT_MEAN ? l->values[VOCAB_SIZE] == 0 : l->values[TASK] == CYLSTM_TASK_REGRESSION;
+        const int64_t task = l->values[TASK];
+        const int sensible = i < OUTPUT_MEAN ? task != CYLSTM_TASK_NONE && l->values[VOCAB_SIZE] == 0
+                                             : task == CYLSTM_TASK_REGRESSION;
         const int there = scales[i].end > 0, other = scales[i ^ 1].end > 0;
         if (there != other || (there && !sensible))
             return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: one without the other, or out of place",

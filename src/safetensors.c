@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { LENGTH_SIZE = 8, LARGEST_HEADER = 100000000 };
+enum { LENGTH_SIZE = 8, LARGEST_HEADER = 1 << 24 };
 
 static uint64_t read_length(const unsigned char *bytes)
 {
@@ -107,6 +107,24 @@ static int read_escape(reader *r, word *w, size_t *length)
     return 1;
 }
 
+/* A character of several bytes in UTF-8, of which the first is passed. */
+static int read_character(reader *r, unsigned first, word *w, size_t *length)
+{
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    const int more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+    uint32_t code = first & (0x3FU >> more);
+    if (first < 0xC0 || first > 0xF7 || r->end - r->at < more) return 0;
+    append(w, length, first);
+    for (int i = 0; i < more; i++) {
+        const unsigned byte = (unsigned char)*r->at++;
+        if ((byte & 0xC0) != 0x80) return 0;
+        code = code << 6 | (byte & 0x3F);
+        append(w, length, byte);
+    }
+    const int is_surrogate = code >= 0xD800 && code <= 0xDFFF;
+    return code >= least[more] && code <= 0x10FFFF && !is_surrogate;
+}
+
 static int read_word(reader *r, word *w)
 {
     size_t length = 0;
@@ -117,6 +135,8 @@ static int read_word(reader *r, word *w)
         if (c < 0x20) return 0;
         if (c == '\\') {
             if (!read_escape(r, w, &length)) return 0;
+        } else if (c >= 0x80) {
+            if (!read_character(r, c, w, &length)) return 0;
         } else {
             append(w, &length, c);
         }
@@ -125,13 +145,13 @@ static int read_word(reader *r, word *w)
     return accept(r, '"');
 }
 
-/* A whole number from 0 on, of at most 18 digits. */
+/* A whole number from 0 on, of at most 18 digits; JSON has none that begins with another zero. */
 static int read_integer(reader *r, int64_t *value)
 {
     int digits = 0;
     skip_space(r);
     for (*value = 0; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
-        if (++digits > 18) return 0;
+        if (++digits > 18 || (digits > 1 && *value == 0)) return 0;
         *value = 10 * *value + (*r->at - '0');
     }
     return digits > 0;
@@ -200,12 +220,14 @@ cylstm_status cylstm_safetensors_visit(const safetensors *file, const visitor *v
     reader r = {file->header, file->header + file->header_size};
     cylstm_status told = CYLSTM_OK;
     int64_t count = 0;
+    int described = 0; /* the metadata have come */
     entry e;
     int more = accept(&r, '{') ? 1 : -1;
     while (more > 0 && (more = next_item(&r, '}', &count)) > 0) {
         int read = read_name(&r, &e.name);
         if (read && strcmp(e.name.text, "__metadata__") == 0) {
-            read = read_metadata(&r, v, &told);
+            read = !described && read_metadata(&r, v, &told);
+            described = 1;
         } else if (read && (read = read_entry(&r, &e)) != 0 && v->tensor != NULL) {
             told = v->tensor(v->context, &e);
         }

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -245,6 +247,47 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path):
         make_model().save(tmp_path / "nowhere" / "model.safetensors")
 
 
+# --- equal models, equal bytes -------------------------------------------------------------------
+
+
+def test_equal_models_have_equal_files(path):
+    """Whatever the order in which extras were set."""
+    keys = [f"key {n}" for n in range(10)]
+    for name, order in (("a", keys), ("b", keys[::-1])):
+        model = make_model()
+        model.extras = {key: {"nested": {key: 1, "z": 2}} for key in order}
+        model.save(path.with_name(name))
+    assert path.with_name("a").read_bytes() == path.with_name("b").read_bytes()
+
+
+def test_equal_models_have_equal_files_in_other_processes(path):
+    """The package safetensors orders metadata by a hash that each process draws."""
+    make_model().save(path)
+    script = "import sys, test_formats; test_formats.make_model().save(sys.argv[1])"
+    other = path.with_name("other")
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-c", script, str(other)]
+    subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parent)
+    assert other.read_bytes() == path.read_bytes()
+
+
+def test_extras_that_json_would_confuse_are_refused(path):
+    model = make_model()
+    model.extras = {1: "a", "1": "b"}
+    with pytest.raises(ValueError, match=r"extras: .* '1' is there twice"):
+        ValueError, match="extras: expected what JSON can hold .*'1' is there twice"
+    ):
+        model.save(path)
+
+
+def test_extras_that_no_header_holds_are_refused_when_saved(path):
+    model = make_model()
+    model.extras = {"long": "x" * 2**24}
+    with pytest.raises(ValueError, match="extras: expected a header of at most 16777216 bytes"):
+        model.save(path)
+    assert not path.exists()
+
+
 # --- files that are no models --------------------------------------------------------------------
 
 
@@ -313,6 +356,11 @@ WRONG_METADATA = {
     "no JSON": ({"python": "{"}, "expected JSON"),
     "deep JSON": ({"python": "[" * 100_000}, "expected JSON"),
     "no object": ({"python": "[1]"}, "expected a JSON object"),
+    "twice in JSON": ({"python": '{"seed": 1, "seed": 2}'}, "'seed' is there twice"),
+    "NaN": ({"python": '{"seed": NaN}'}, "NaN is no JSON"),
+    "long": ({"cell": "x" * 10**6}, "metadata cell: .*'xxx"),
+    "long key": ({"x" * 10**6: ""}, "missing or unknown keys: xxx"),
+    "many keys": ({f"x{n}": "" for n in range(10**4)}, "missing or unknown keys: x0"),
     "missing in JSON": ({"python": "{}"}, "python: missing or unknown keys: batch_first"),
 }
 
@@ -321,8 +369,10 @@ WRONG_METADATA = {
 def test_wrong_metadata_are_refused(path, change, message):
     make_model().save(path)
     rewrite(path, **change)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         cylstm.load(path)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value)) < 3000
 
 
 @pytest.mark.parametrize("change", [{"output_size": "3"}, {"vocab_size": "3"}], ids=str)
@@ -343,6 +393,11 @@ def test_what_no_layer_has_is_refused(path, change):
         {"seed": 1e9},
         {"classes": ["a", "b"]},
         {"classes": "abc"},
+        {"classes": {"a": 1, "b": 2, "c": 3}},
+        {"classes": [10**400, 0, 1.5, 2]},
+        {"classes": ["x" * 10**6] * 3},
+        {"dropout": 10**400},
+        {"seed": 10**4000},
         {"extras": [1]},
     ],
     ids=str,
@@ -354,8 +409,10 @@ def test_wrong_json_is_refused(path, change):
     rewrite(path, python=json.dumps(python))
     assert cylstm.load(path).config == model.config
     rewrite(path, python=json.dumps(python | change))
-    with pytest.raises(ValueError, match=next(iter(change))):
+    with pytest.raises(ValueError, match=next(iter(change))) as caught:
         cylstm.load(path)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value)) < 2000
 
 
 WRONG_TENSORS = {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cylstm
-from cylstm.formats import write_file
+from cylstm.atomic import write_file
 from cylstm.tables import Notation, Table, TimeAxis, Timeline, pack, read_table
 
 from . import arguments, scoring

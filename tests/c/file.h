@@ -8,7 +8,7 @@ typedef struct file {
     char *bytes; /* aligned as malloc's */
     size_t size;
     int64_t header; /* bytes before the tensors */
-    int scaled;     /* inputs and, of a regression, outputs */
+    int scaled;     /* inputs and outputs: a regression */
     float *scale;   /* input mean (I), input std (I), output mean (O), output std (O) */
 } file;
 
@@ -29,7 +29,7 @@ static inline void add_tensor(char *header, const char *name, int64_t rows, int6
     *offset += size;
 }
 
-/* With scales, the task is a regression where there is a head. */
+/* Where there is a head, the task is a regression with scales, else a classification. */
 static inline file new_file(const model *m, int scaled)
 {
     static const char *const cells[] = {"lstm", "rnn_tanh", "rnn_relu"}, *const poolings[] = {"none", "last", "mean",
@@ -37,12 +37,14 @@ static inline file new_file(const model *m, int scaled)
     const layout *l = &m->net.layout;
     const cylstm_config *c = &l->config;
     const int64_t tensors = cylstm_layout_tensor_count(l), scales = c->input_size + c->output_size;
-    file f = {.scaled = scaled && c->vocab_size == 0, .scale = new_random(2 * scales, 1.0f)};
+    file f = {.scaled = scaled && c->vocab_size == 0 && c->output_size > 0, .scale = new_random(2 * scales, 1.0f)};
     char *header = allocate((size_t)(2000 + 200 * tensors));
     int64_t offset = 0;
     strcpy(header, "{\"__metadata__\":{\"format\":\"cylstm\",\"format_version\":\"1\",");
     add_text(header, "\"cell\":\"%s\",\"pooling\":\"%s\",\"task\":\"%s\",", cells[c->cell], poolings[c->pooling],
-             f.scaled && c->output_size > 0 ? "regression" : "none");
+             c->output_size == 0 ? "none"
+             : f.scaled          ? "regression"
+                                 : "classification");
     add_text(header, "\"input_size\":\"%lld\",\"vocab_size\":\"%lld\",\"hidden_size\":\"%lld\",",
              (long long)c->input_size, (long long)c->vocab_size, (long long)c->hidden_size);
     add_text(header, "\"num_layers\":\"%lld\",\"output_size\":\"%lld\",\"bidirectional\":\"%d\",\"bias\":\"%d\",",
@@ -61,10 +63,8 @@ static inline file new_file(const model *m, int scaled)
         }
         add_tensor(header, "input_scale.mean", c->input_size, 0, &offset);
         add_tensor(header, "input_scale.std", c->input_size, 0, &offset);
-        if (c->output_size > 0) {
-            add_tensor(header, "output_scale.mean", c->output_size, 0, &offset);
-            add_tensor(header, "output_scale.std", c->output_size, 0, &offset);
-        }
+        add_tensor(header, "output_scale.mean", c->output_size, 0, &offset);
+        add_tensor(header, "output_scale.std", c->output_size, 0, &offset);
     }
     add_text(header, "}");
     while (strlen(header) % 8 > 0) add_text(header, " ");

@@ -126,11 +126,23 @@ static void check_model(const model *m, const file *f, const cylstm_model *loade
     free_data(&full);
 }
 
+/* A network that a file can hold: a layer of numbers, or a model whose layers have biases. */
+static cylstm_config draw_model_config(void)
+{
+    cylstm_config c = draw_config();
+    if (c.output_size > 0) {
+        c.bias = 1;
+    } else {
+        c.vocab_size = 0;
+    }
+    return c;
+}
+
 /* Loaded from memory, aligned or not, borrowed, and from a file. */
 static void test_numbers(const kernels *isa)
 {
     for (int i = 0; i < trials(40); i++) {
-        model m = new_model(draw_config(), isa);
+        model m = new_model(draw_model_config(), isa);
         file f = new_file(&m, i % 2);
         cylstm_load_options options = {.struct_size = sizeof options, .kernels = isa->name, .borrow = i % 3 == 0};
         cylstm_model *loaded = load(&f, &options);
@@ -152,10 +164,10 @@ static void test_numbers(const kernels *isa)
 
 static void test_values(void)
 {
-    const cylstm_config config = {.input_size = 2, .hidden_size = 3, .num_layers = 1, .output_size = 2};
+    const cylstm_config config = {.input_size = 2, .hidden_size = 3, .num_layers = 1, .output_size = 2, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
     file f = new_file(&m, 1), plain = new_file(&m, 0);
-    cylstm_model *loaded = load(&f, NULL), *layer = load(&plain, NULL);
+    cylstm_model *loaded = load(&f, NULL), *unscaled = load(&plain, NULL);
     const float scores[] = {1.0f, 2.0f, -3.0f, 0.0f}, *mean = f.scale + 4, *std = f.scale + 6;
     float values[4];
     cylstm_values(loaded, 2, scores, values);
@@ -163,14 +175,15 @@ static void test_values(void)
         const float product = scores[i] * std[i % 2];
         CHECK(values[i] == product + mean[i % 2], "value %d: %g", i, (double)values[i]);
     }
-    cylstm_values(layer, 2, scores, values);
+    cylstm_values(unscaled, 2, scores, values);
     CHECK(same_bits(values, scores, 4), "no regression: as they are");
-    CHECK(cylstm_model_task(loaded) == CYLSTM_TASK_REGRESSION && cylstm_model_task(layer) == CYLSTM_TASK_NONE, "task");
+    CHECK(cylstm_model_task(loaded) == CYLSTM_TASK_REGRESSION, "task of a regression");
+    CHECK(cylstm_model_task(unscaled) == CYLSTM_TASK_CLASSIFICATION, "task of a classification");
     CHECK(cylstm_output_width(loaded) == 2 && cylstm_input_width(loaded) == 2, "widths");
     CHECK(strcmp(cylstm_model_kernels(loaded), cylstm_kernels_best()->name) == 0, "kernels");
     CHECK(cylstm_model_config(loaded)->hidden_size == 3 && cylstm_model_bytes(loaded) > 0, "config");
     cylstm_model_free(loaded);
-    cylstm_model_free(layer);
+    cylstm_model_free(unscaled);
     free_file(&f);
     free_file(&plain);
     free_model(&m);
@@ -199,7 +212,7 @@ static void note_log(void *context, const char *text)
 static void test_options(void)
 {
     const cylstm_config config = {
-        .vocab_size = 5, .input_size = 3, .hidden_size = 9, .num_layers = 1, .output_size = 2};
+        .vocab_size = 5, .input_size = 3, .hidden_size = 9, .num_layers = 1, .output_size = 2, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
     file f = new_file(&m, 0);
     pile p = {.count = 0};
@@ -302,7 +315,7 @@ static void *stream(void *context)
 
 static void test_threads(void)
 {
-    const cylstm_config config = {.input_size = 7, .hidden_size = 30, .num_layers = 2, .output_size = 3};
+    const cylstm_config config = {.input_size = 7, .hidden_size = 30, .num_layers = 2, .output_size = 3, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
     file f = new_file(&m, 0);
     cylstm_model *loaded = load(&f, NULL);
@@ -522,7 +535,8 @@ static void test_bad_headers(void)
         {"\\u00e9", "\\x00e9", CYLSTM_BAD_FILE, "byte"},
         {"input_scale.std", "input_scale.sts", CYLSTM_BAD_FILE, "input_scale.sts"},
         {"\"output_size\":\"5\"", "\"output_size\":\"0\"", CYLSTM_BAD_FILE, "sizes"},
-        {"\"regression\"", "\"language\"  ", CYLSTM_BAD_FILE, "output_scale"},
+        {"\"regression\"", "\"language\"  ", CYLSTM_BAD_FILE, "a network that task language does not have"},
+        {"\"regression\"", "\"none\"      ", CYLSTM_BAD_FILE, "a network that task none does not have"},
     };
     const cylstm_config config = {
         .input_size = 2, .hidden_size = 9, .num_layers = 1, .output_size = 5, .bias = 1, .pooling = CYLSTM_POOL_MEAN};
@@ -689,7 +703,7 @@ static void test_traps(void)
 /* Weights may be anything: what is computed with them is NaN, and nothing else goes wrong. */
 static void test_weights_that_are_no_numbers(void)
 {
-    const cylstm_config config = {.input_size = 2, .hidden_size = 9, .num_layers = 2, .output_size = 3};
+    const cylstm_config config = {.input_size = 2, .hidden_size = 9, .num_layers = 2, .output_size = 3, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
     for (int64_t i = 0; i < m.net.layout.parameter_count; i++) m.parameters[i] = i % 2 ? NAN : INFINITY;
     file f = new_file(&m, 0);
@@ -708,7 +722,7 @@ static void test_weights_that_are_no_numbers(void)
 /* Bytes that no tensor has. */
 static void test_hidden_bytes(void)
 {
-    model m = new_model(draw_config(), cylstm_kernels_best());
+    model m = new_model(draw_model_config(), cylstm_kernels_best());
     file f = new_file(&m, 0);
     char *longer = allocate(f.size + 4), message[MESSAGE];
     cylstm_model *model;
@@ -725,7 +739,7 @@ static void test_hidden_bytes(void)
 /* Every truncation, and damage of all kinds: a status, and a model that runs if it is OK. */
 static void test_damage(void)
 {
-    model m = new_model(draw_config(), cylstm_kernels_best());
+    model m = new_model(draw_model_config(), cylstm_kernels_best());
     file f = new_file(&m, 1);
     cylstm_model *model;
     for (size_t size = 0; size < f.size; size++) {
@@ -808,7 +822,8 @@ static void test_both_directions_go_on(void)
 
 static void test_arguments(void)
 {
-    const cylstm_config config = {.input_size = 3, .hidden_size = 5, .num_layers = 1, .vocab_size = 7};
+    const cylstm_config config = {
+        .input_size = 3, .hidden_size = 5, .num_layers = 1, .vocab_size = 7, .output_size = 2, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
     file f = new_file(&m, 0);
     cylstm_model *model = NULL;

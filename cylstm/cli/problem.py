@@ -11,11 +11,13 @@ K rows ahead (the horizon).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.forecasting import fit_linear
 from cylstm.tables import Column, Table, Timeline
 
 from .recipe import Recipe, deviation
@@ -65,6 +67,12 @@ class Problem:
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         """What one would say without a model, knowing the training windows; by name."""
         raise NotImplementedError
+
+    def prepare(self, training: Positions, validation: Positions) -> None:
+        """Learn what comes before the network; it changes the recipe."""
+
+    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
+        """Learn what comes after the network; it changes the recipe."""
 
     def _read_target(self) -> None:
         raise NotImplementedError
@@ -126,9 +134,9 @@ class ClassificationProblem(RowProblem):
 class ForecastProblem(Problem):
     """Predict the target of the K rows after a window; targets have shape (M, K).
 
-    The model sees and predicts changes, not levels, in units of the series' spread: so a trend
-    that leaves the range seen in training does no harm. What it predicts is the change from the
-    window's last value.
+    A linear path forecasts from the window's values; the network, which sees changes and not
+    levels, in units of the series' spread, learns what the linear path leaves over. Validation
+    says which share of the network's correction is added at each lead.
     """
 
     def _read_target(self) -> None:
@@ -136,6 +144,13 @@ class ForecastProblem(Problem):
         self.observed = self.table.numbers(target.name)[self.timeline.rows]
         self.spread = self._spreads()
         self.level = target.encode(self.table, self.timeline)[:, 0] / self.spread
+        self.known_inputs = np.hstack(
+            [
+                np.zeros((len(self.timeline), 0)),
+                *(c.encode(self.table, self.timeline) for c in self.recipe.known_columns),
+            ]
+        )
+        self.linear = self.recipe.linear_path()
 
     def ends(self) -> Positions:
         return np.flatnonzero(
@@ -150,14 +165,66 @@ class ForecastProblem(Problem):
 
     def targets(self, ends: Positions) -> NDArray[Any]:
         scaled = self.truth(ends) / self.spread[ends, None]
-        return (scaled - self.level[ends, None]).astype(np.float32)
+        return (scaled - self._linear(ends)).astype(np.float32)
 
     def truth(self, ends: Positions) -> NDArray[Any]:
         return self.observed[ends[:, None] + np.arange(1, self.recipe.horizon + 1)]
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         outputs = super().predict(model, ends).reshape(len(ends), self.recipe.horizon)
-        return (outputs + self.level[ends, None]) * self.spread[ends, None]
+        share = self.recipe.network_share
+        outputs = outputs * (1.0 if share is None else np.array(share))
+        return (self._linear(ends) + outputs) * self.spread[ends, None]
+
+    def prepare(self, training: Positions, validation: Positions) -> None:
+        """Fit the linear path to the training windows; the validation windows choose it."""
+        self._learn_linear(training, validation, refit=False)
+
+    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
+        """Choose the share of the network's correction that validation bears out.
+
+        Then the linear path is fitted once more, to the validation windows too.
+        """
+        if not len(validation):
+            return
+        left, outputs = self.targets(validation), super().predict(model, validation)
+        outputs = outputs.reshape(left.shape).astype(np.float64)
+        power = np.maximum(np.square(outputs).sum(axis=0), np.finfo(float).tiny)
+        share = np.clip((left * outputs).sum(axis=0) / power, 0.0, 1.0)
+        self.recipe = replace(self.recipe, network_share=tuple(map(float, share)))
+        self._learn_linear(training, validation, refit=True)
+
+    def last_known(self) -> Positions:
+        """For each position the last one of its series whose target is known; -1 if none is."""
+        latest = np.full(len(self.timeline), -1)
+        for _, places in self.timeline.series:
+            known = np.flatnonzero(np.isfinite(self.observed[places]))
+            latest[places] = places.start + known[-1] if len(known) else -1
+        return latest
+
+    def _learn_linear(self, training: Positions, validation: Positions, *, refit: bool) -> None:
+        ends = np.concatenate([training, validation])
+        self.linear = fit_linear(
+            self._windows(ends),
+            self._future(ends),
+            self.truth(ends) / self.spread[ends, None],
+            np.arange(len(ends)) >= len(training),
+            season=self.recipe.season,
+            refit=refit,
+        )
+        self.recipe = replace(self.recipe, linear=self.linear.to_dict())
+
+    def _linear(self, ends: Positions) -> Floats:
+        """The linear path's forecast in units of the spread, (M, K)."""
+        return self.linear(self._windows(ends), self._future(ends))
+
+    def _windows(self, ends: Positions) -> Floats:
+        return self.level[ends[:, None] + np.arange(1 - self.recipe.window, 1)]
+
+    def _future(self, ends: Positions) -> Floats:
+        """Known inputs of the rows ahead, (M, K, Q); beyond a series' end those of its last row."""
+        places = ends[:, None] + np.arange(1, self.recipe.horizon + 1)
+        return self.known_inputs[np.minimum(places, self.timeline.stop[ends, None] - 1)]
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         found = {"last value": self._same_place(ends, 1)}
@@ -165,6 +232,12 @@ class ForecastProblem(Problem):
             found[f"last season ({self.recipe.season} rows)"] = self._same_place(
                 ends, self.recipe.season
             )
+        window = self.recipe.window
+        if window > 1:
+            slope = (self.level[ends] - self.level[ends - window + 1]) / (window - 1)
+            drift = self.level[ends, None] + slope[:, None] * np.arange(1, self.recipe.horizon + 1)
+            found["drift"] = drift * self.spread[ends, None]
+        found["linear path alone"] = self._linear(ends) * self.spread[ends, None]
         return found
 
     def _same_place(self, ends: Positions, season: int) -> Floats:
@@ -177,7 +250,8 @@ class ForecastProblem(Problem):
         """Change from the last row, change from the last season, distance to the running mean."""
         lags = [1, self.recipe.season] if self.recipe.season else [1]
         changes = [self.level - self.level[self._before(lag)] for lag in lags]
-        return [np.column_stack([*changes, self.level - self._running_mean()])]
+        future = self._future(np.arange(len(self.timeline))).reshape(len(self.timeline), -1)
+        return [np.column_stack([*changes, self.level - self._running_mean(), future])]
 
     def _before(self, lag: int) -> Positions:
         """The position `lag` rows before each, itself where its series does not go back so far."""

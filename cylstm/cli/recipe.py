@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cylstm.arrays import as_choice, as_size
+from cylstm.forecasting import LinearPath
 from cylstm.tables import Column, Table, Timeline, learn_columns
 
 TASKS = ("forecast", "regression", "classification")
@@ -40,6 +41,14 @@ class Recipe:
         The target's training mean, where a forecast finds no value yet.
     spreads : dict of str to float
         Standard deviation of each training series' target, by which forecasts are scaled.
+    future : tuple of str
+        Names of the columns whose values are known for the rows to come.
+    seen : dict
+        Until where each series was seen in training and validation, see `seen.learn_seen`.
+    linear : dict or None
+        The forecast's `LinearPath` as plain data; None: the last value.
+    network_share : tuple of K floats or None
+        How much of the network's correction is added at each lead; None: all of it.
     """
 
     task: str
@@ -52,10 +61,37 @@ class Recipe:
     season: int = 0
     fill: float = 0.0
     spreads: dict[str, float] = field(default_factory=dict)
+    future: tuple[str, ...] = ()
+    seen: dict[str, Any] = field(default_factory=dict)
+    linear: dict[str, Any] | None = None
+    network_share: tuple[float, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for a model file."""
         return asdict(self) | {"columns": [column.to_dict() for column in self.columns]}
+
+    @property
+    def known_columns(self) -> list[Column]:
+        """The input columns that are known for the rows to come."""
+        return [column for column in self.columns if column.name in self.future]
+
+    def linear_path(self) -> LinearPath:
+        """The forecast's linear part."""
+        inputs = sum(len(column.features) for column in self.known_columns)
+        if self.linear is None:
+            return LinearPath.last_value(self.horizon, self.window, inputs)
+        return LinearPath.from_dict(self.linear, self.horizon, self.window, inputs)
+
+    def check_forecast(self) -> None:
+        """Raise ValueError if the parts of a forecast do not fit each other."""
+        self.linear_path()
+        share = self.network_share
+        if share is not None and not (
+            len(share) == self.horizon and all(0 <= value <= 1 for value in share)
+        ):
+            raise ValueError(f"network_share: expected {self.horizon} numbers from 0 to 1")
+        if not isinstance(self.seen, dict):
+            raise ValueError("seen: expected a dict")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -65,7 +101,9 @@ class Recipe:
             for name, least in (("window", 1), ("horizon", 0), ("season", 0)):
                 as_size(data[name], name, minimum=least)
             columns = tuple(Column.from_dict(column) for column in data["columns"])
-            return cls(**{**data, "columns": columns})
+            recipe = cls(**{**data, "columns": columns, "future": tuple(data.get("future", ()))})
+            recipe.check_forecast()
+            return recipe
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged description of the table: {error!r}") from None
 
@@ -98,6 +136,7 @@ def learn_recipe(
     rows = np.zeros(len(table), bool)
     rows[timeline.rows[training]] = True
     _check_target(args, table, rows)
+    _check_future(args)
     columns, ignored = learn_columns(
         table,
         timeline,
@@ -106,6 +145,9 @@ def learn_recipe(
         exclude={args.target, args.group, args.time},
         categories=args.categories,
     )
+    if absent := set(args.future) - {column.name for column in columns}:
+        named = ", ".join(sorted(map(repr, absent)))
+        raise ValueError(f"{table.path}: --future {named}: not among the inputs")
     longest = int(np.bincount(timeline.start[training]).max())
     recipe = Recipe(
         args.task, args.target, tuple(columns), args.group, args.time, _window(args, longest)
@@ -129,6 +171,13 @@ def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_
         )
 
 
+def _check_future(args: argparse.Namespace) -> None:
+    if args.future and args.task != "forecast":
+        raise ValueError("--future: only for --task forecast, the other tasks see a row's inputs")
+    if args.target in args.future:
+        raise ValueError(f"--future: {args.target!r} is the target, it cannot be known ahead")
+
+
 def _check_length(args: argparse.Namespace, table: Table, needed: int, longest: int) -> None:
     if needed > longest:
         raise ValueError(
@@ -150,6 +199,7 @@ def _learn_forecast(
         recipe,
         horizon=args.horizon,
         season=args.season,
+        future=tuple(args.future),
         fill=float(np.nanmean(target[training])),
         spreads={
             name: deviation(target[places][training[places]]) for name, places in timeline.series

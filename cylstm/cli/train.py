@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .console import check_output, count, say, size
 from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
 from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe
+from .seen import learn_seen
 
 PART_NAMES = ("training", "validation", "held-out")
 
@@ -82,6 +84,14 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         metavar="A,B,C",
         help="columns to look at (default: every usable one); a forecast always sees the past of "
         "its target",
+    )
+    group.add_argument(
+        "--future",
+        type=arguments.names,
+        default=[],
+        metavar="A,B",
+        help="inputs that are known for the rows to come too, such as promotions that are planned: "
+        "a forecast of a row sees their values in that row",
     )
     group.add_argument(
         "--categories",
@@ -200,9 +210,11 @@ def run(args: argparse.Namespace) -> int:
     timeline = Timeline.of(table, args.group, args.time)
     parts = timeline.parts(args.validation_fraction, args.test_fraction)
     recipe, ignored = learn_recipe(args, table, timeline, parts == TRAINING)
+    recipe = replace(recipe, seen=learn_seen(recipe, table, timeline, parts != TEST))
     problem = make_problem(recipe, table, timeline)
     ends = [problem.known_ends(parts == part) for part in range(3)]
     _check_parts(args, problem, ends)
+    problem.prepare(ends[TRAINING], ends[VALIDATION])
     model = _make_model(args, problem, ends[TRAINING])
     describe_data(problem, parts, ignored)
     say("model", describe_network(model))
@@ -222,6 +234,7 @@ def run(args: argparse.Namespace) -> int:
 def _judge_and_save(
     args: argparse.Namespace, problem: Problem, model: cylstm.SequenceModel, ends: list[Positions]
 ) -> None:
+    problem.finish(model, ends[TRAINING], ends[VALIDATION])
     model.extras["table"] = problem.recipe.to_dict()
     judged = TEST if args.test_fraction else VALIDATION
     if len(ends[judged]):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
+#: How many windows of no correction the share of the network's correction is weighed against.
+PRIOR_WINDOWS = 4
+
 
 class Problem:
     """A table under a recipe: which windows there are, what goes in and what should come out."""
@@ -177,7 +180,7 @@ class ForecastProblem(Problem):
         return (self._linear(ends) + outputs) * self.spread[ends, None]
 
     def prepare(self, training: Positions, validation: Positions) -> None:
-        """Fit the linear path to the training windows; the validation windows choose it."""
+        """Fit the linear path to the training windows, chosen by those and the validation's."""
         self._learn_linear(training, validation, refit=False)
 
     def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
@@ -191,6 +194,8 @@ class ForecastProblem(Problem):
         outputs = outputs.reshape(left.shape).astype(np.float64)
         power = np.maximum(np.square(outputs).sum(axis=0), np.finfo(float).tiny)
         share = np.clip((left * outputs).sum(axis=0) / power, 0.0, 1.0)
+        worth = len(validation) / np.arange(1, self.recipe.horizon + 1)  # since targets overlap
+        share = share * worth / (worth + PRIOR_WINDOWS)
         self.recipe = replace(self.recipe, network_share=tuple(map(float, share)))
         self._learn_linear(training, validation, refit=True)
 
@@ -204,13 +209,14 @@ class ForecastProblem(Problem):
 
     def _learn_linear(self, training: Positions, validation: Positions, *, refit: bool) -> None:
         ends = np.concatenate([training, validation])
+        start = self.timeline.start[ends]
         self.linear = fit_linear(
             self._windows(ends),
             self._future(ends),
             self.truth(ends) / self.spread[ends, None],
-            np.arange(len(ends)) >= len(training),
+            (ends - start) / (self.timeline.stop[ends] - start),
+            fitted=refit | (np.arange(len(ends)) < len(training)),
             season=self.recipe.season,
-            refit=refit,
         )
         self.recipe = replace(self.recipe, linear=self.linear.to_dict())
 

@@ -1,7 +1,7 @@
 """The linear path of a forecast: one ridge regression for each lead, chosen by later windows.
 
 Every candidate is an anchor (a naive forecast) plus a ridge regression on the window, so that the
-mean of the best candidates is again one linear map of the window. It follows trends and seasons
+weighted mean of candidates is again one linear map of the window. It follows trends and seasons
 from few rows, where a network alone would not.
 
 Letters: M windows, W rows in a window, K leads (rows ahead), Q known future inputs.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 #: Penalties, as multiples of the mean square of the regression's inputs.
-PENALTIES = (1e-5, 1e-3, 1e-2, 1e-1, 1.0, 1e3)
-#: Candidates whose mean is taken at each lead: steadier than the best one alone.
-KEPT = 3
+PENALTIES = (1e-6, 1e-4, 1e-2, 1e-1, 1.0, 1e3)
+#: The parts of the windows, in the order of time, that rolling-origin evaluation judges by.
+FOLD_EDGES = (0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
@@ -74,47 +74,64 @@ def fit_linear(
     windows: Floats,
     future: Floats,
     targets: Floats,
-    later: NDArray[np.bool_],
-    *,
+    place: Floats,
+    fitted: NDArray[np.bool_],
     season: int = 0,
-    refit: bool = True,
 ) -> LinearPath:
-    """Choose candidates by the `later` windows.
+    """Choose candidates by rolling origin and fit them.
 
     Parameters
     ----------
     windows : ndarray of float64, shape (M, W)
     future : ndarray of float64, shape (M, K, Q)
     targets : ndarray of float64, shape (M, K)
-    later : ndarray of bool, shape (M,)
-        The windows to choose by; the others are fitted to for it. If either part is empty, all
-        windows serve as both.
+    place : ndarray of float64, shape (M,)
+        Where in its series a window ends, from 0 to 1: each fold is fitted to what lies before it.
+    fitted : ndarray of bool, shape (M,)
+        The windows that the chosen candidates are fitted to.
     season : int
         Rows in a season; 0 if there is none.
-    refit : bool
-        Whether the chosen ones are fitted to all windows, the later ones among them.
 
     Returns
     -------
     LinearPath
     """
-    if later.all() or not later.any():
-        fitted = judged = np.ones(len(windows), bool)
-    else:
-        fitted, judged = ~later, later
+    folds = _folds(place)
     paths = []
     for lead in range(1, targets.shape[1] + 1):
         x, y = _Inputs(windows, future[:, lead - 1]), targets[:, lead - 1]
         candidates = list(_candidates(windows.shape[1], lead, season))
         errors = []
         for candidate in candidates:
-            weights = x.fit(y, fitted, *candidate)
-            errors.append(np.mean(np.square(x.apply(weights, judged) - y[judged])))
-        best = np.argsort(errors, kind="stable")[:KEPT]
-        rows = fitted | judged if refit else fitted
-        paths.append(np.mean([x.fit(y, rows, *candidates[i]) for i in best], axis=0))
+            misses = [
+                x.apply(x.fit(y, before, *candidate), judged) - y[judged]
+                for before, judged in folds
+            ]
+            errors.append(np.mean(np.square(np.concatenate(misses))))
+        shares = _shares(errors, [anchor for anchor, *_ in candidates])
+        paths.append(sum(share * x.fit(y, fitted, *candidates[i]) for i, share in shares.items()))
     weights, width = np.array(paths), windows.shape[1]
     return LinearPath(weights[:, :width], weights[:, width:-1], weights[:, -1])
+
+
+def _folds(place: Floats) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Windows to fit to and later ones to judge by; all for both where there are too few."""
+    edges = np.quantile(place, FOLD_EDGES)
+    folds = [(place < first, (place >= first) & (place <= last)) for first, last in pairwise(edges)]
+    everything = np.ones(len(place), bool)
+    return [fold for fold in folds if fold[0].any()] or [(everything, everything)]
+
+
+def _shares(errors: list[float], anchors: list[Floats]) -> dict[int, float]:
+    """The best candidate of each anchor, weighted by its inverse squared mean squared error.
+
+    Several anchors are steadier than the one that a few folds favour.
+    """
+    best: dict[bytes, int] = {}
+    for i in np.argsort(errors, kind="stable"):
+        best.setdefault(anchors[i].tobytes(), int(i))
+    weights = {i: max(errors[i], 1e-12) ** -2.0 for i in best.values()}
+    return {i: weight / sum(weights.values()) for i, weight in weights.items()}
 
 
 def _candidates(width: int, lead: int, season: int) -> Iterator[tuple[Floats, bool, int, float]]:

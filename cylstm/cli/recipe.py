@@ -92,6 +92,9 @@ class Recipe:
             raise ValueError(f"network_share: expected {self.horizon} numbers from 0 to 1")
         if not isinstance(self.seen, dict):
             raise ValueError("seen: expected a dict")
+        kind: Any = (int, float, str) if self.time else list
+        if not all(isinstance(until, kind) for until in self.seen.values()):
+            raise ValueError("seen: expected a time, or a number of rows and a digest")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:

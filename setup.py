@@ -51,6 +51,7 @@ elif MACHINE in {"aarch64", "arm64"}:
 CORE = [
     "cpu",
     "dropout",
+    "guard",
     "layout",
     "linear",
     "loss",

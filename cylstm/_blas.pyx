@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 
+cimport cython
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -90,88 +91,99 @@ def _set_threads(library, threads):
     let_go(force=True)
 
 
-def _to_the_end(action, *args):
-    """Do what must not be left half done, over again where Ctrl-C interrupts it. Returns the interrupt, or None.
+cdef enum:
+    MOST_INTERRUPTS = 10000
 
-    A Ctrl-C of during a call is raised by the first Python function after it, which is one of those below.
+
+cdef object _to_the_end(action):
+    """Do what must not be left half done, over again where a signal's handler interrupts it; what that raised, or None.
+
+    What fails by itself fails each time: then its exception is raised in the end.
     """
     interrupt = None
-    while True:
+    for _ in range(MOST_INTERRUPTS):
         try:
-            action(*args)
+            action()
             return interrupt
-        except KeyboardInterrupt as caught:
+        except BaseException as caught:
             interrupt = caught
+    raise interrupt
 
 
-class _Hold:
+cdef class _Hold:
     """Libraries held at one thread while at least one call needs it; then each gets back the number it had."""
 
-    def __init__(self, libraries):
-        self.libraries = libraries
-        self.reset()
+    cdef cython.pymutex mutex
+    cdef list libraries, before
+    cdef int count
 
-    def reset(self):
-        self._lock = threading.Lock()  # in C: Ctrl-C comes before it is taken or after it is let go
-        self._changed = threading.Condition(self._lock)
-        self._count = self._forks = 0
-        self._before = []
+    def __cinit__(self, libraries):
+        self.libraries, self.before = libraries, None
 
-    def hold(self):
-        with self._lock:
-            while self._forks:
-                self._changed.wait()
-            if self._count == 0:
-                self._before = [library.num_threads for library in self.libraries]
-                try:
-                    for library in self.libraries:
-                        _set_threads(library, 1)
-                except BaseException:
-                    _to_the_end(self._put_back)
-                    raise
-            self._count += 1
+    cdef int hold(self) except -1:
+        interrupt = None
+        with self.mutex:
+            if self.count == 0:
+                interrupt = _to_the_end(self.take)
+            self.count += 1
+        if interrupt is not None:
+            self.release()
+            raise interrupt
+        return 0
 
-    def release(self):
-        interrupt = _to_the_end(self._lock.acquire)
-        self._count -= 1
-        if self._count == 0:
-            interrupt = _to_the_end(self._put_back) or interrupt
-        self._lock.release()
+    cdef int release(self) except -1:
+        interrupt = None
+        with self.mutex:
+            self.count -= 1
+            if self.count == 0:
+                interrupt = _to_the_end(self.put_back)
         if interrupt is not None:
             raise interrupt
+        return 0
 
-    def _put_back(self):
-        for library, threads in zip(self.libraries, self._before):
+    def take(self):
+        if self.before is None:
+            self.before = [library.num_threads for library in self.libraries]
+        for library in self.libraries:
+            _set_threads(library, 1)
+
+    def put_back(self):
+        for library, threads in zip(self.libraries, self.before):
             _set_threads(library, threads)
-        self._changed.notify_all()
-
-    def before_fork(self):
-        """Wait until no call is inside: what it has locked in BLAS would stay locked in the child."""
-        self._lock.acquire()
-        self._forks += 1
-        while self._count > 0:
-            self._changed.wait()
-
-    def after_fork_in_parent(self):
-        self._forks -= 1
-        _to_the_end(self._changed.notify_all)
-        self._lock.release()
+        self.before = None
 
 
-class _Holder(threading.local):
-    """The hold on libraries that have one number of threads for the process, and this thread's on those that have one
-    for each thread, as a BLAS on OpenMP has."""
+cdef class _Holder:
+    """The hold on libraries that have one number of threads for the process, and each thread's own hold on those that
+    have one for each thread, as a BLAS on OpenMP has."""
 
-    def __init__(self, libraries, shared):
-        self.parts = (shared, _Hold([library for library in libraries if _is_per_thread(library)]))
+    cdef _Hold shared
+    cdef list of_threads
+    cdef object own  # threading.local
 
-    def hold(self):
-        for part in self.parts:
-            part.hold()
+    def __cinit__(self, libraries):
+        self.of_threads = [library for library in libraries if _is_per_thread(library)]
+        self.shared = _Hold([library for library in libraries if not _is_per_thread(library)])
+        self.own = threading.local()
 
-    def release(self):
-        for part in self.parts:
-            part.release()
+    cdef _Hold of_this_thread(self):
+        if not hasattr(self.own, "hold"):
+            self.own.hold = _Hold(self.of_threads)
+        return self.own.hold
+
+    cpdef hold(self):
+        self.shared.hold()
+        try:
+            self.of_this_thread().hold()
+        except BaseException:
+            self.shared.release()
+            raise
+
+    cpdef release(self):
+        try:
+            self.of_this_thread().release()
+        finally:
+            self.shared.release()
 
 
 def _is_per_thread(library):
@@ -179,17 +191,12 @@ def _is_per_thread(library):
 
 
 def _make_holder(libraries):
-    shared = _Hold([library for library in libraries if not _is_per_thread(library)])
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=shared.before_fork,
-            after_in_parent=shared.after_fork_in_parent,
-            after_in_child=shared.reset,
-        )
-    holder = _Holder(libraries, shared)
+    holder = _Holder(libraries)
     holder.hold()
-    held = [library.num_threads == 1 for library in libraries]
-    holder.release()
+    try:
+        held = [library.num_threads == 1 for library in libraries]
+    finally:
+        holder.release()
     if not libraries or not all(held):
         raise ImportError(f"the BLAS of SciPy {scipy.__version__} is none whose threads can be held at one")
     return holder
@@ -198,13 +205,16 @@ def _make_holder(libraries):
 if sys.byteorder != "little":
     raise ImportError("sgemm's integers are passed in a way that needs a little-endian machine")
 _libraries = _scipy_libraries()
-_holder = _make_holder(_libraries)
+cdef _Holder _holder = _make_holder(_libraries)
 _fortran_sgemm = _find_sgemm()
 _door.sgemm = _sgemm
 
 
 def hold():
-    """Hold SciPy's BLAS at one thread until `release`; calls nest, from any thread. Returns the address of a blas."""
+    """Hold SciPy's BLAS at one thread until `release`; calls nest, from any thread. Returns the address of a blas.
+
+    It is for the caller to keep forks away meanwhile.
+    """
     _holder.hold()
     return <size_t> &_door
 

@@ -65,9 +65,23 @@ cdef extern from "blas.h" nogil:
         void *context
 
 cdef extern from "system.h" nogil:
-    int cylstm_fork_generation()
+    void cylstm_sleep_while_for(void *word, int value, int64_t most)
+
+cdef extern from "guard.h" nogil:
+    ctypedef struct guard:
+        pass
+    guard cylstm_fork_gate
+    int cylstm_fork_gate_held()
+    void cylstm_fork_gate_count(int more)
+    bint cylstm_guard_try(guard *g, int to_write)
+    bint cylstm_guard_try_queued(guard *g, int to_write)
+    void cylstm_guard_queue(guard *g, int to_write)
+    void cylstm_guard_dequeue(guard *g, int to_write)
+    void cylstm_guard_sleep(guard *g, int to_write, int64_t most)
+    void cylstm_guard_leave(guard *g, int to_write)
 
 cdef extern from "parallel.h" nogil:
+    int cylstm_processors()
     void cylstm_set_thread_budget(int threads)
     int cylstm_thread_budget()
     const char *cylstm_parallel_name()

@@ -7,19 +7,19 @@ Arrays come converted and validated (arrays.py); what is checked here is what me
 Shape letters: T steps, B sequences, I inputs, H hidden units, L layers, D directions, O outputs, P parameters.
 """
 
+import atexit
 import math
 import os
-import threading
-from contextlib import contextmanager
 
 import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cylstm cimport _capi
 from cylstm._capi cimport arena, blas, kernels, view
@@ -31,6 +31,9 @@ cdef extern from "<stdatomic.h>" nogil:
     ctypedef int atomic_int
     ctypedef long long atomic_llong
     int atomic_exchange(atomic_int *object, int desired)
+    int atomic_load(atomic_int *object)
+    int atomic_fetch_add(atomic_int *object, int more)
+    int atomic_fetch_sub(atomic_int *object, int less)
 
 cdef extern from *:
     """
@@ -136,6 +139,11 @@ def build_info():
     }
 
 
+def count_processors():
+    """Processors that OpenMP may use."""
+    return _capi.cylstm_processors()
+
+
 def openmp_address():
     """Where a function of the OpenMP runtime stands that the core calls; 0 without one."""
     return _capi.cylstm_parallel_address()
@@ -146,28 +154,168 @@ _capsule_name = (<bytes> CYLSTM_CAPSULE).decode().rpartition(".")[2]
 globals()[_capsule_name] = PyCapsule_New(<void *> c_functions, CYLSTM_CAPSULE, NULL)
 
 
+# ---- guards: of weights, and of what a fork waits for ----
+
+cdef enum:
+    READ = 0
+    WRITE = 1
+    LOOK_AT_SIGNALS = 50_000_000  # ns
+
+
+# No Python runs between a guard's being entered and left but what a `try` holds, so that no signal handler can raise an
+# exception there. One that is raised while waiting ends the wait: then nothing is held.
+cdef int _enter(_capi.guard *g, bint to_write) except -1:
+    if not _capi.cylstm_guard_try(g, to_write):
+        _wait_to_enter(g, to_write, True)
+    return 0
+
+
+cdef int _wait_to_enter(_capi.guard *g, bint to_write, bint look_at_signals) except -1:
+    cdef bint entered = False
+    _capi.cylstm_guard_queue(g, to_write)
+    while True:
+        with nogil:
+            entered = _capi.cylstm_guard_try_queued(g, to_write)
+            if not entered:
+                _capi.cylstm_guard_sleep(g, to_write, LOOK_AT_SIGNALS)
+        if entered:
+            return 0
+        if look_at_signals:
+            try:
+                PyErr_CheckSignals()
+            except BaseException:
+                _capi.cylstm_guard_dequeue(g, to_write)
+                raise
+
+
+cdef int _enter_fork_gate() except -1:
+    """Keep forks away until `_leave_fork_gate`; nests in a thread."""
+    if not _capi.cylstm_fork_gate_held():
+        _enter(&_capi.cylstm_fork_gate, READ)
+    _capi.cylstm_fork_gate_count(1)
+    return 0
+
+
+cdef void _leave_fork_gate() noexcept:
+    _capi.cylstm_fork_gate_count(-1)
+    if not _capi.cylstm_fork_gate_held():
+        _capi.cylstm_guard_leave(&_capi.cylstm_fork_gate, READ)
+
+
+cdef int _start_writing(_capi.guard *g) except -1:
+    """The guard first: who is inside the gate waits for nobody, or a fork could wait for ever."""
+    _enter(g, WRITE)
+    try:
+        _enter_fork_gate()
+    except BaseException:
+        _capi.cylstm_guard_leave(g, WRITE)
+        raise
+    return 0
+
+
+cdef void _stop_writing(_capi.guard *g) noexcept:
+    _leave_fork_gate()
+    _capi.cylstm_guard_leave(g, WRITE)
+
+
+_forking = False  # of the thread that closed the gate
+
+
+def _before_fork():
+    """Wait until no thread is inside the gate: what it has half done, or locked, would stay so in the child."""
+    global _forking
+    if not _capi.cylstm_fork_gate_held():
+        if not _capi.cylstm_guard_try(&_capi.cylstm_fork_gate, WRITE):
+            _wait_to_enter(&_capi.cylstm_fork_gate, WRITE, False)
+        _forking = True
+
+
+def _after_fork_in_parent():
+    global _forking
+    if _forking:
+        _forking = False
+        _capi.cylstm_guard_leave(&_capi.cylstm_fork_gate, WRITE)
+
+
+def _after_fork_in_child():
+    global _forking
+    _forking = False  # the gate is open: it counts forks
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
 # ---- BLAS, imported when the first large product needs it ----
 
 _blas_module = None  # not looked for yet; False: not to be had
+cdef atomic_int _blas_calls, _exiting
+
+
+cdef int _import_blas() except -1:
+    """Once more if it fails: what was raised may have been a signal handler's exception, which then goes on its way."""
+    global _blas_module
+    cdef object first = None
+    while _blas_module is None:
+        try:
+            from cylstm import _blas as _blas_module
+        except Exception as error:  # whatever is wrong with SciPy, we can do without; show_config() says what it is
+            if first is not None:
+                _blas_module = False
+            first = error
+    if _blas_module is not False and first is not None:
+        raise first
+    return 0
 
 
 cdef const blas *_hold_blas() except? NULL:
     """SciPy's BLAS, held at one thread until `_release_blas`; NULL where there is none to be had."""
-    global _blas_module
     if _blas_module is None:
-        try:
-            from cylstm import _blas as _blas_module
-        except Exception:  # whatever is wrong with SciPy, we can do without; show_config() says what it is
-            _blas_module = False
+        _import_blas()
     if _blas_module is False:
         return NULL
-    return <const blas *> <uintptr_t> _blas_module.hold()
+    _enter_blas()
+    try:
+        if not atomic_load(&_exiting):  # then BLAS may be gone any time; our kernels are not
+            return <const blas *> <uintptr_t> _blas_module.hold()
+    except BaseException:
+        _leave_blas()
+        raise
+    _leave_blas()
+    return NULL
 
 
 cdef int _release_blas(const blas *held) except -1:
     if held != NULL:
-        _blas_module.release()
+        try:
+            _blas_module.release()
+        finally:
+            _leave_blas()
     return 0
+
+
+cdef int _enter_blas() except -1:
+    _enter_fork_gate()
+    atomic_fetch_add(&_blas_calls, 1)  # inside the gate, so that a child has none
+    return 0
+
+
+cdef void _leave_blas() noexcept:
+    atomic_fetch_sub(&_blas_calls, 1)
+    _leave_fork_gate()
+
+
+def _wait_for_blas():
+    """Where the interpreter ends: daemon threads would be inside sgemm while BLAS's library takes itself down."""
+    cdef int calls
+    atomic_exchange(&_exiting, 1)
+    while (calls := atomic_load(&_blas_calls)) > 0:
+        with nogil:
+            _capi.cylstm_sleep_while_for(&_blas_calls, calls, 1_000_000)
+        PyErr_CheckSignals()
+
+
+atexit.register(_wait_for_blas)
 
 
 # ---- memory ----
@@ -302,92 +450,6 @@ cdef cnp.ndarray _array(object owner, float *data, int64_t rows, int64_t columns
     return array
 
 
-cdef class Guard:
-    """Many calls may read the weights at once, or one may change them."""
-
-    cdef object lock  # of `changed`: in C, so that Ctrl-C comes before it is taken or after it is let go
-    cdef object changed  # condition: notified when a reader or the writer leaves and somebody waits
-    cdef object packing  # lock: the packed copies of a new version are made by one reader
-    cdef cython.pymutex mutex
-    cdef int readers, waiting, waiting_writers, generation
-    cdef object writer  # ident of the thread that changes the weights
-
-    def __cinit__(self):
-        self._reset()
-
-    cdef int _reset(self) except -1:
-        self.generation = _capi.cylstm_fork_generation()
-        self.readers = self.waiting = self.waiting_writers = 0
-        self.writer = None
-        self.lock = threading.Lock()
-        self.changed = threading.Condition(self.lock)
-        self.packing = threading.Lock()
-        return 0
-
-    cdef bint try_enter(self, bint to_write) except -1:
-        with self.mutex:
-            if self.generation != _capi.cylstm_fork_generation():
-                self._reset()  # threads that were inside did not come along into this forked child
-            if self.writer is not None:
-                if self.writer == threading.get_ident():
-                    raise RuntimeError("the weights are being changed by this thread: leave editing() first")
-                return False
-            if not to_write:
-                if self.waiting_writers > 0:  # or calls that never cease would keep it waiting for ever
-                    return False
-                self.readers += 1
-                return True
-            if self.readers > 0:
-                return False
-            self.writer = threading.get_ident()
-            return True
-
-    cdef int enter(self, bint to_write) except -1:
-        if self.try_enter(to_write):
-            return 0
-        with self.lock:
-            self.count_waiting(1, to_write)
-            try:
-                while not self.try_enter(to_write):
-                    self.changed.wait()
-            finally:
-                self.count_waiting(-1, to_write)
-                self.changed.notify_all()
-        return 0
-
-    cdef int count_waiting(self, int more, bint to_write) except -1:
-        with self.mutex:
-            self.waiting += more
-            self.waiting_writers += more if to_write else 0
-        return 0
-
-    cdef int wake(self) except -1:
-        """Notify those who wait, also where the Ctrl-C of a call is raised by the first Python function, here."""
-        interrupt = None
-        while True:
-            try:
-                with self.lock:
-                    self.changed.notify_all()
-                break
-            except KeyboardInterrupt as caught:
-                interrupt = caught
-        if interrupt is not None:
-            raise interrupt
-        return 0
-
-    cdef int leave(self, bint to_write) except -1:
-        cdef bint awaited
-        with self.mutex:
-            if to_write:
-                self.writer = None
-            else:
-                self.readers -= 1
-            awaited = self.waiting > 0
-        if awaited:
-            self.wake()
-        return 0
-
-
 # ---- arrays in and out ----
 
 cdef inline bint _is_float32(cnp.ndarray array):
@@ -500,7 +562,8 @@ cdef class Network:
     cdef Memory _forward_copies, _backward_copies
     cdef atomic_llong _packed_forward, _packed_backward, _packed_dx  # versions of the weights the copies are of
     cdef readonly int64_t packings  # how many copies have been made so far, of the three kinds together
-    cdef Guard guard
+    cdef _capi.guard guard  # many calls may read the weights at once, or one may change them
+    cdef _capi.guard packing  # the packed copies of a new version are made by one reader
     cdef Pool pool
     cdef float _dropout
     cdef atomic_int _descending  # of the last call
@@ -525,7 +588,6 @@ cdef class Network:
         self._dropout = dropout
         self._training_threads = 1
         self.pool = Pool()
-        self.guard = Guard()
         self._allocate()
 
     cdef int _allocate(self) except -1:
@@ -591,22 +653,6 @@ cdef class Network:
         """Free the memory of calls and tapes that are gone."""
         self.pool.release()
 
-    @contextmanager
-    def editing(self):
-        """The parameters, writable; a new version of the weights on leaving, the old ones after an exception."""
-        before, writable = np.empty_like(self._vector), self._vector.view()
-        self.guard.enter(True)
-        try:
-            before[:] = self._vector
-            yield writable
-        except BaseException:
-            self._vector[:] = before
-            raise
-        finally:
-            writable.flags.writeable = False
-            self._version += 1
-            self.guard.leave(True)
-
     def assign(self, arrays):
         """Set the parameters of these names, all in one new version of the weights; float32, of their shapes.
 
@@ -619,22 +665,35 @@ cdef class Network:
                 raise ValueError(f"{name}: float32 of shape {places[name].shape} expected")
             overlaps = np.may_share_memory(array, self._vector)  # may be overwritten before it is read
             pairs.append((places[name], array.copy() if overlaps else array))
-        self.guard.enter(True)
+        _start_writing(&self.guard)
         try:
             for place, array in pairs:
                 cnp.PyArray_CopyInto(place, array)
             self._version += 1
         finally:
-            self.guard.leave(True)
+            _stop_writing(&self.guard)
 
-    @contextmanager
-    def reading(self):
-        """The parameters do not change meanwhile."""
-        self.guard.enter(False)
-        try:
-            yield
-        finally:
-            self.guard.leave(False)
+    def assign_vector(self, cnp.ndarray vector):
+        """Take all parameters from a float32 vector (P,): a new version of the weights."""
+        cdef int64_t count = self.net.layout.parameter_count
+        vector = np.ascontiguousarray(vector, np.float32)
+        if (<object> vector).shape != (count,):
+            raise ValueError(f"vector: float32 of shape ({count},) expected, not {(<object> vector).shape}")
+        _start_writing(&self.guard)
+        with nogil:
+            memcpy(FLOATS(self._vector), FLOATS(vector), count * sizeof(float))
+        self._version += 1
+        _stop_writing(&self.guard)
+
+    def copy_vector(self):
+        """A copy of all parameters, of one version: float32 (P,)."""
+        cdef int64_t count = self.net.layout.parameter_count
+        cdef cnp.ndarray copy = np.empty(count, np.float32)
+        _enter(&self.guard, READ)
+        with nogil:
+            memcpy(FLOATS(copy), FLOATS(self._vector), count * sizeof(float))
+        _capi.cylstm_guard_leave(&self.guard, READ)
+        return copy
 
     def set_input_scale(self, cnp.ndarray mean, cnp.ndarray std):
         """Numeric inputs enter as (x - mean) / std, float32 (I,) each; None: as they are."""
@@ -643,11 +702,12 @@ cdef class Network:
             if array is not None and (array.dtype != np.float32 or (<object> array).shape != (width,)):
                 raise ValueError(f"input scale: float32 of shape ({width},) expected")
         mean, std = None if mean is None else mean.copy(), None if std is None else std.copy()
-        self.guard.enter(True)
-        self._mean, self._std = mean, std
-        self.net.input_mean = NULL if mean is None else FLOATS(mean)
-        self.net.input_std = NULL if std is None else FLOATS(std)
-        self.guard.leave(True)
+        _start_writing(&self.guard)
+        self._mean, mean = mean, self._mean  # the old ones are let go of after the guard
+        self._std, std = std, self._std
+        self.net.input_mean = NULL if self._mean is None else FLOATS(self._mean)
+        self.net.input_std = NULL if self._std is None else FLOATS(self._std)
+        _stop_writing(&self.guard)
 
     cdef int _pack(self, int threads, bint backward=False, bint dx=False) except -1:
         """Bring the packed copies up to this version of the weights, on as many threads as the call that needs them.
@@ -659,22 +719,21 @@ cdef class Network:
             return 0
         cdef _capi.weights *w = &self.net.weights
         cdef _capi.layout *l = &self.net.layout
-        with self.guard.packing:
+        _enter(&self.packing, WRITE)
+        with nogil:
             if self._packed_forward != self._version:
-                with nogil:
-                    _capi.cylstm_weights_pack_forward(w, l, self.net.kernels, threads)
+                _capi.cylstm_weights_pack_forward(w, l, self.net.kernels, threads)
                 self._packed_forward = self._version
                 self.packings += 1
             if backward and self._packed_backward != self._version:
-                with nogil:
-                    _capi.cylstm_weights_pack_backward(w, l, self.net.kernels, threads)
+                _capi.cylstm_weights_pack_backward(w, l, self.net.kernels, threads)
                 self._packed_backward = self._version
                 self.packings += 1
             if dx and self._packed_dx != self._version:
-                with nogil:
-                    _capi.cylstm_weights_pack_for_dx(w, l, self.net.kernels, threads)
+                _capi.cylstm_weights_pack_for_dx(w, l, self.net.kernels, threads)
                 self._packed_dx = self._version
                 self.packings += 1
+        _capi.cylstm_guard_leave(&self.packing, WRITE)
         return 0
 
     def plan(self, int64_t steps, int64_t batch, int num_threads, bint reproducible):
@@ -761,7 +820,7 @@ cdef class Network:
         _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
         place = arena(memory.reserve(place.used), 0)
         _capi.cylstm_backward_place(&call, steps, batch, rows, &place)
-        self.guard.enter(False)
+        _enter(&self.guard, READ)
         try:
             if tape.version != self._version:
                 raise RuntimeError("tape: the weights have changed since it was recorded; record again")
@@ -774,7 +833,7 @@ cdef class Network:
             finally:
                 _release_blas(call.compute.blas)
         finally:
-            self.guard.leave(False)
+            _capi.cylstm_guard_leave(&self.guard, READ)
         self.pool.give(memory)
         return dx, dinitial
 
@@ -866,7 +925,7 @@ cdef class Call:
         return 0
 
     cdef int _run_packed(self, Tape tape, bint reproducible) except -1:
-        self.network.guard.enter(False)
+        _enter(&self.network.guard, READ)
         try:
             if tape is not None:
                 tape.version = self.network._version
@@ -880,7 +939,7 @@ cdef class Call:
             finally:
                 _release_blas(self.call.compute.blas)
         finally:
-            self.network.guard.leave(False)
+            _capi.cylstm_guard_leave(&self.network.guard, READ)
         return 0
 
 
@@ -1048,14 +1107,14 @@ cdef class Stream:
 
     cdef int _step(self) except -1:
         self._plan()
-        self.network.guard.enter(False)
+        _enter(&self.network.guard, READ)
         try:
             self.network._pack(self.call.plan.threads)
             with nogil:
                 _capi.cylstm_network_forward(&self.call)
             self.call.descending = not self.call.descending
         finally:
-            self.network.guard.leave(False)
+            _capi.cylstm_guard_leave(&self.network.guard, READ)
         return 0
 
     @property
@@ -1181,13 +1240,11 @@ cdef int _update(Network network, list slots, int slot_count, _capi.optimizer_st
         step.slots[i] = FLOATS(slot)
     step.kernels, step.count, step.threads = network.net.kernels, count, network._training_threads
     step.parameters, step.gradients = FLOATS(network._vector), FLOATS(network.grad_vector)
-    network.guard.enter(True)
-    try:
-        with nogil:
-            run(step)
-        network._version += 1
-    finally:
-        network.guard.leave(True)
+    _start_writing(&network.guard)
+    with nogil:
+        run(step)
+    network._version += 1
+    _stop_writing(&network.guard)
     return 0
 
 

@@ -287,6 +287,7 @@ def _encode(
         found, codes = np.unique(_join(rows), return_inverse=True)
     except TypeError:
         raise TypeError(f"{name}: expected labels that can be sorted, got a mixture") from None
+    found = _without_bytes(found, name)
     outputs = config["output_size"]
     known = _find_classes(found, max(outputs, 2), name) if classes is None else classes
     numbers = {label: number for number, label in enumerate(known)}
@@ -303,6 +304,16 @@ def _join(rows: list[Array]) -> Array:
     """All labels, in an array that holds each as it is."""
     kinds = {row.dtype.kind for row in rows}
     return np.concatenate(rows, dtype=object if len(kinds) > 1 else None)
+
+
+def _without_bytes(labels: Array, name: str) -> Array:
+    """Labels that are bytes, as some file formats have them, as the text that they are in UTF-8."""
+    if not any(isinstance(label, bytes) for label in labels.tolist()):
+        return labels
+    try:
+        return np.array([label.decode() for label in labels.tolist()])
+    except ValueError as error:
+        raise ValueError(f"{name}: expected labels of bytes to be UTF-8 text: {error}") from None
 
 
 def _find_classes(found: Array, count: int, name: str) -> Classes:

@@ -419,7 +419,7 @@ class SequenceModel(Network):
 
     # --- files
 
-    def _contents(self) -> formats.Contents:
+    def _contents(self, vector: Float32) -> formats.Contents:
         python = {name: self._config[name] for name in _PYTHON_ONLY}
         scales = {
             f"{name}.{part}": array
@@ -429,7 +429,7 @@ class SequenceModel(Network):
         return formats.Contents(
             {**self._network_config, "task": self.task},
             {**python, "classes": self._classes, "extras": self.extras},
-            {**self._network.parameters, **scales},
+            {**self._views(vector), **scales},
         )
 
     @classmethod

@@ -355,8 +355,7 @@ class Network:
 
     def state_dict(self) -> dict[str, Float32]:
         """Copies of the parameters by name, in PyTorch's order."""
-        with self._network.reading():
-            return {name: array.copy() for name, array in self.parameters.items()}
+        return self._without_prefix(self._views(self._network.copy_vector()))
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Set all parameters.
@@ -405,9 +404,9 @@ class Network:
         >>> lstm.parameters["bias_ih_l0"][4:8].tolist()
         [1.0, 1.0, 1.0, 1.0]
         """
-        draft = self._views(self._network.vector.copy())
-        yield MappingProxyType(self._without_prefix(draft))
-        self._network.assign(draft)
+        draft = self._network.copy_vector()
+        yield MappingProxyType(self._without_prefix(self._views(draft)))
+        self._network.assign_vector(draft)
 
     def _assign(self, arrays: Mapping[str, Float32]) -> None:
         """Set parameters by name, all at once."""
@@ -460,15 +459,14 @@ class Network:
         return self._from_bytes, (self._to_bytes(),)
 
     def _to_bytes(self) -> bytes:
-        with self._network.reading():
-            return formats.encode(self._contents())
+        return formats.encode(self._contents(self._network.copy_vector()))
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> Self:
         return cls._from_contents(formats.decode(io.BytesIO(data)))
 
-    def _contents(self) -> formats.Contents:
-        """What a file says of this network."""
+    def _contents(self, vector: Float32) -> formats.Contents:
+        """What a file says of this network with these parameters."""
         raise NotImplementedError
 
     @classmethod
@@ -478,7 +476,7 @@ class Network:
 
     def _load_parameters(self, contents: formats.Contents) -> None:
         """Set all parameters from a file that this network was built from."""
-        ours = self._contents().network
+        ours = self._contents(self._network.vector).network
         wrong = [key for key, value in contents.network.items() if ours[key] != value]
         if wrong:
             raise ValueError(f"metadata: no {type(self).__name__} has such {', '.join(wrong)}")

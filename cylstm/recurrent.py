@@ -347,12 +347,12 @@ class Recurrent(Network):
         for name, part in self._without_prefix(self._views(vector)).items():
             grads[name][...] += part
 
-    def _contents(self) -> Contents:
+    def _contents(self, vector: Float32) -> Contents:
         python = {name: self._config[name] for name in _PYTHON_ONLY}
         return Contents(
             {**self._network_config, "task": None},
             {**python, "record_calls": self._record_calls},
-            dict(self._network.parameters),
+            self._views(vector),
         )
 
     @classmethod

@@ -84,10 +84,13 @@ def _from_environment(name: str) -> int | None:
 
 
 def _count_cpus() -> int:
-    """CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """CPUs that this process may run on.
+
+    OpenMP knows them where the system does not say any more: with OMP_PROC_BIND or OMP_PLACES its
+    runtime binds the main thread to one of them when it is loaded.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return max(bound, _core.count_processors())
 
 
 # --- the cgroup's CPU limit ----------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import _core, data
 from .arrays import Float32, as_finite, as_number, as_size
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, describe, digest
 from .dataset import Batch, Classes, Dataset, Indices
 from .history import History
 from .losses import SCORE_NAMES, Loss, Mean
@@ -144,12 +144,24 @@ class Trainer:
         """What has to be the same when the run goes on, in words."""
         names = ("batch_size", "clip_norm", "schedule", "warmup", "bptt_steps", "seed")
         config = {key: value for key, value in self.model.config.items() if key != "seed"}
+        clip_norm = self.plan.clip_norm
+        given = {name: getattr(self.plan, name) for name in names}
+        given["clip_norm"] = None if clip_norm is None else float(clip_norm)
+        given |= {"model": config, "optimizer": self.optimizer}
+        return {name: describe(value) for name, value in given.items()} | self._describe_data()
+
+    def _describe_data(self) -> dict[str, str]:
+        """The size of x and y; where a checkpoint is written, their digests, which take time."""
+        parts = [part for part in (self.training, self.validation) if part is not None]
         held_out = 0 if self.validation is None else len(self.validation.inputs)
-        return {name: repr(getattr(self.plan, name)) for name in names} | {
-            "model": repr(config),
-            "optimizer": repr(self.optimizer),
-            "x": f"{len(self.lengths)} + {held_out} sequences of {self.lengths.sum()} steps",
-        }
+        size = f"{len(self.lengths)} + {held_out} sequences of {self.lengths.sum()} steps"
+        found = {"x": size, "y": size}
+        if self.plan.checkpoint is not None:
+            found["x"] += f", digest {digest(x for part in parts for x in part.inputs)}"
+            found["y"] += (
+                f", digest {digest(np.asarray(y) for part in parts for y in part.targets)}"
+            )
+        return found
 
     @property
     def items(self) -> int:
@@ -175,41 +187,39 @@ class Trainer:
         self.history = saved.history
         self.step = sum(self.history.steps)
 
-    def run(self, bar: ProgressBar) -> History:
+    def run(self, bar: ProgressBar) -> None:
         """Train until an end is reached, and leave the weights that it earned in the model."""
-        for name, scale in self.scales.items():
-            getattr(self.model, f"set_{name}")(*scale)
         try:
-            self._run_epochs(bar)
-        except KeyboardInterrupt:
-            self._stop("interrupted")
+            for name, scale in self.scales.items():
+                getattr(self.model, f"set_{name}")(*scale)
+            self.finish(self._run_epochs(bar))
         except DivergenceError as error:
-            self._stop("diverged")
+            self.finish("diverged")
             error.history = self.history
             raise
         finally:
             self.optimizer.learning_rate = self.learning_rate
-        return self.history
 
-    def _run_epochs(self, bar: ProgressBar) -> None:
+    def _run_epochs(self, bar: ProgressBar) -> str:
+        """Train until an end is reached; why it ended."""
         patience = math.inf if self.plan.patience is None else self.plan.patience
         while len(self.history) < self.plan.epochs:
             if len(self.history) - 1 - self.history.best_epoch >= patience:
-                self._stop("patience")
-                return
+                return "patience"
             self._run_epoch(bar)
-        self._stop("epochs")
+        return "epochs"
 
-    def _stop(self, reason: str) -> None:
+    def finish(self, reason: str) -> None:
+        """End the run; once more, as "interrupted", if a Ctrl-C came at any time during `run`."""
+        self.optimizer.learning_rate = self.learning_rate
         self.history = replace(self.history, stopped=reason)
-        if reason == "diverged":
+        if reason == "diverged" or not math.isfinite(_core.global_norm(self.network.vector)):
             self._set_weights(self.good_weights)
         elif len(self.history) and (reason == "interrupted" or self.plan.patience is not None):
             self._set_weights(self.best_weights)
 
     def _set_weights(self, weights: Float32) -> None:
-        with self.network.editing() as vector:
-            vector[...] = weights
+        self.network.assign_vector(weights)
 
     def _save(self) -> None:
         if self.plan.checkpoint is not None:
@@ -238,9 +248,9 @@ class Trainer:
             seconds=seconds,
             speed=self.items / seconds,
         )
-        if history.best_epoch == len(self.history):
-            self.best_weights = self.network.vector.copy()
-        self.history = history
+        best = history.best_epoch == len(self.history)
+        weights = self.network.vector.copy() if best else self.best_weights
+        self.best_weights, self.history = weights, history  # a Ctrl-C comes before both or after
         self._save()
 
     def _train(self, bar: ProgressBar) -> dict[str, Any]:

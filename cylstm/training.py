@@ -108,8 +108,9 @@ def fit(
     checkpoint : path, optional
         File to write after each epoch, atomically.
     resume : bool
-        Go on from the checkpoint if the file exists. Arguments must be the same, but for `epochs`
-        and `patience`; training then ends with the same bits as if it had not been stopped.
+        Go on from the checkpoint if the file exists. Arguments must be the same, x and y (by a
+        digest) included, but for `epochs` and `patience`; training then ends with the same bits as
+        if it had not been stopped. A schedule of your own is told by its class and attributes.
     seed : int, optional
         Of shuffles, dropout and a random validation part; a random one by default.
     num_threads : int, optional
@@ -164,8 +165,12 @@ def fit(
         trainer.resume(saved)
     if classes is not None and model.classes is None and classes != range(len(classes)):
         model.classes = classes
-    with _progress_bar(progress, trainer) as bar:
-        return trainer.run(bar)
+    try:
+        with _progress_bar(progress, trainer) as bar:
+            trainer.run(bar)
+    except KeyboardInterrupt:
+        trainer.finish("interrupted")
+    return trainer.history
 
 
 def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Checkpoint | None:
@@ -175,6 +180,8 @@ def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Check
         return None
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"checkpoint: expected a path, got {path!r}")
+    if not os.fspath(path):
+        raise ValueError("checkpoint: expected a path, got an empty one")
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"checkpoint: expected a file, or none yet, {path} is neither")
     folder = os.path.dirname(os.path.abspath(path))

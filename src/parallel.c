@@ -48,19 +48,37 @@ void cylstm_set_thread_budget(int threads)
     atomic_store(&thread_budget, threads);
 }
 
-static int processors(void)
+#if _OPENMP >= 201511
+
+/* With OMP_PROC_BIND or OMP_PLACES, the runtime binds the thread that loads it to one place, and the system then says
+ * that there is one processor: the places say how many there are. */
+int cylstm_processors(void)
 {
-#ifdef _OPENMP
-    return omp_get_num_procs();
-#else
-    return 1;
-#endif
+    int count = 0;
+    for (int place = 0; place < omp_get_num_places(); place++) count += omp_get_place_num_procs(place);
+    return count > 0 && count < omp_get_num_procs() ? count : omp_get_num_procs();
 }
+
+#elif defined(_OPENMP)
+
+int cylstm_processors(void)
+{
+    return omp_get_num_procs();
+}
+
+#else
+
+int cylstm_processors(void)
+{
+    return 1;
+}
+
+#endif
 
 int cylstm_thread_budget(void)
 {
     const int set = atomic_load(&thread_budget);
-    return set > 0 ? set : processors();
+    return set > 0 ? set : cylstm_processors();
 }
 
 /* Takes up to `wanted` of the cores no other call holds; at least one, so that nobody waits. */
@@ -221,11 +239,12 @@ static void run_alone(parallel_body body, void *context)
 
 #ifdef _OPENMP
 
+static THREAD_LOCAL int made = 1; /* threads of this thread's pool */
+
 /* OpenMP keeps a pool for each thread that opens regions, and making one takes milliseconds: not part of a call's time,
  * or its members would seem to have been kept from running. */
 static void make_pool(int threads)
 {
-    static THREAD_LOCAL int made = 1;
     if (threads <= made) return;
 #pragma omp parallel num_threads(threads)
     cylstm_pause();
@@ -270,10 +289,40 @@ static int thread_limit(void)
 #endif
 }
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 9
+
+#pragma weak omp_pause_resource_all /* an older libgomp may be there when the program runs */
+
+/* A pool's threads do not come along into a child, and whoever asks them to work there waits for ever: other libraries on
+ * the same runtime too. So the thread that forks does without its pool, and gets a new one when it next needs one. LLVM's
+ * runtime sees to this itself. */
+static void give_up_pool(void)
+{
+    if (omp_pause_resource_all == NULL || omp_in_parallel()) return;
+    if (omp_pause_resource_all(omp_pause_soft) == 0) made = 1;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    cylstm_call_before_fork(give_up_pool);
+}
+
+#endif
+
+/* A forked child is one of many as a rule, each with a core of its own. And where this library was loaded in the child,
+ * by a runtime that was there before, its pool may be one whose threads are gone. */
+static int is_child(void)
+{
+    static atomic_int known; /* 1: it is not, 2: it is */
+    if (cylstm_fork_generation() > 0) return 1;
+    if (atomic_load_explicit(&known, memory_order_relaxed) == 0)
+        atomic_store(&known, 1 + cylstm_was_loaded_before_fork(cylstm_parallel_address()));
+    return atomic_load_explicit(&known, memory_order_relaxed) == 2;
+}
+
 static int threads_available(int wanted)
 {
-    /* OpenMP's pool does not survive fork: a team in the child would wait for threads that are gone. */
-    if (cylstm_fork_generation() > 0 || omp_in_parallel()) return 1;
+    if (is_child() || omp_in_parallel()) return 1;
     const int limit = thread_limit() < CYLSTM_MAX_TEAM ? thread_limit() : CYLSTM_MAX_TEAM;
     return wanted < limit ? wanted : limit;
 }

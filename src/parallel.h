@@ -69,6 +69,9 @@ group cylstm_group(const worker *w, int strands);
 void cylstm_set_thread_budget(int threads);
 int cylstm_thread_budget(void);
 
+/* Processors that OpenMP may use; 1 without it. */
+int cylstm_processors(void);
+
 /* "OpenMP 201511" or "none". */
 const char *cylstm_parallel_name(void);
 

@@ -13,12 +13,20 @@
 int64_t cylstm_wall_clock(void);
 int64_t cylstm_thread_clock(void);
 
-/* Sleeps while *word, an atomic_int, is `value`; may wake early. */
+/* Sleeps while *word, an atomic_int, is `value`, for at most so many nanoseconds in the second form; may wake early. */
 void cylstm_sleep_while(void *word, int value);
+void cylstm_sleep_while_for(void *word, int value, int64_t most);
 void cylstm_wake_all(void *word);
 
 /* How many times this process has been forked from one that had loaded the library: objects compare it to notice. */
 int cylstm_fork_generation(void);
+
+/* Has `prepare` called by each thread that forks, before it does; 0: done, or the system has no fork. */
+int cylstm_call_before_fork(void (*prepare)(void));
+
+/* Whether this process was forked, and has not started a program since, while the library of that function was loaded
+ * already and this one was not: nobody can tell then in what state the fork has left it. Linux; elsewhere 0. */
+int cylstm_was_loaded_before_fork(uintptr_t function);
 
 /* Asks for huge pages. */
 void cylstm_prefer_huge_pages(void *begin, int64_t size);

@@ -17,6 +17,9 @@ os.environ["CYLSTM_BLAS_WORK"] = str(LITTLE_BLAS_WORK)
 SHARED_FIXTURES = {"tmp_path", "tmp_path_factory", "path", "restore_num_threads", "blas_as_planned"}
 SHARING_MODULES = {
     "test_blas",  # BLAS's threads, forks
+    "test_exit",  # starts processes
+    "test_forks",
+    "test_interrupts",  # signals
     "test_memory",  # counts what the process allocates
     "test_neighbours",  # these start processes, which would fight for the cores
     "test_threads",  # forks, signals, threads of its own

@@ -31,7 +31,7 @@ ISA_FLAGS = {
     "aarch64": {"neon": []},
 }
 PROGRAMS = tuple(sorted(path.stem for path in (ROOT / "tests/c").glob("test_*.c")))
-PROGRAMS_OF_TEAMS = ("test_linear", "test_model", "test_network", "test_parallel")
+PROGRAMS_OF_TEAMS = ("test_guard", "test_linear", "test_model", "test_network", "test_parallel")
 PROGRAMS_OF_BITS = ("test_activation", "test_bits")
 # Millions of floats through kernels that test_kernels shows to sanitizers.
 TO_SANITIZE = tuple(program for program in PROGRAMS if program != "test_activation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import errno
 import json
 import os
@@ -213,7 +214,7 @@ def test_a_table_without_the_target_is_predicted(cli, folder, sales):
 
 
 def test_missing_values_and_columns_are_dealt_with_and_said(cli, folder):
-    header, rows = series(100, name=[f"row {n}" for n in range(100)], year=range(1900, 2000))
+    header, rows = series(100, name=[f"row {n}" for n in range(100)], number=range(100))
     rows = [list(row) for row in rows]
     rows[0][1] = rows[5][1] = "NA"
     rows[7][2] = ""
@@ -226,7 +227,7 @@ def test_missing_values_and_columns_are_dealt_with_and_said(cli, folder):
         "sky: 1 cell, which belong to no category",
         "sales: 2 rows neither learned nor judged",
         "name: 70 different texts in 70 rows",
-        "year: rises or falls with every row",
+        "number: rises or falls with every row",
         "2 categories: sky",
         "split       70 rows for training, 10 to choose the epoch, 20 held out",
     ):
@@ -417,6 +418,145 @@ def test_scores_and_verdict():
     )
     assert scores["model"] == {"accuracy": 50}
     assert "25.0 points below that of: always 'a'" in scoring.verdict("classification", scores)
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+def hours(count):
+    """Rows of hourly load, with a daily rhythm."""
+    moments = np.datetime64("2024-03-01T00:00") + np.arange(count) * np.timedelta64(1, "h")
+    load = 50 + 10 * np.sin(2 * np.pi * np.arange(count) / 24)
+    rows = zip(np.datetime_as_string(moments), load.round(2), strict=True)
+    return [(time.replace("T", " "), value) for time, value in rows]
+
+
+def days(first, count):
+    """Rows of daily load, dated day first."""
+    dates = [datetime.date.fromisoformat(first) + datetime.timedelta(n) for n in range(count)]
+    return [(f"{date:%d/%m/%Y}", 50 + date.weekday()) for date in dates]
+
+
+def test_times_are_found_sorted_and_said(cli, folder):
+    data = write_rows(folder / "load.csv", ["time", "load"], hours(200)[::-1])
+    status, out, _ = cli("train", data, "--target", "load", "--horizon", "2", *QUICK)
+    assert status == 0
+    assert "200 rows, ordered by time (the file is newest first)" in out
+    last = "2024-03-09 07:00 is 9 March 2024 07:00:00"
+    assert f"time        time, %Y-%m-%d %H:%M: {last}\nfrequency   1 hour\n" in out
+    assert cli("predict", "model.safetensors", data, "-o", "out.csv")[0] == 0
+    rows = read_rows("out.csv")
+    assert [row["time"] for row in rows[-2:]] == ["2024-03-09 08:00", "2024-03-09 09:00"]
+    assert "time        time, %Y-%m-%d %H:%M; 1 hour" in cli("info", "model.safetensors")[1]
+    assert rows[0]["time"] == "2024-03-09 07:00"
+
+    status, out, _ = cli("train", data, "--target", "load", "--time", "none", *QUICK)
+    assert status == 0
+    assert "200 rows, ordered as in the file" in out
+    assert "ignored     time: 140 different texts in 140 rows" in out
+    assert cylstm.load("model.safetensors").extras["table"]["time"] is None
+
+
+def test_day_first_stays_day_first(cli, folder):
+    year = write_rows(folder / "year.csv", ["date", "load"], days("2023-01-01", 365))
+    new = write_rows(folder / "new.csv", ["date", "load"], days("2024-03-01", 12))
+    words = ["--target", "load", "--window", "7", "--horizon", "2", *QUICK]
+    assert cli("train", year, *words)[0] == 0
+    assert cli("predict", "model.safetensors", new, "-o", "out.csv")[0] == 0
+    assert [row["date"] for row in read_rows("out.csv")[-2:]] == ["13/03/2024", "14/03/2024"]
+
+    status, _, err = cli("train", new, "--target", "load", "--window", "2", *QUICK)
+    assert status == 2
+    assert "'01/03/2024' can be 1 March 2024 (%d/%m/%Y) or 3 January 2024 (%m/%d/%Y)" in err
+    status, _, err = cli("train", new, "--target", "load", "--time-format", "%Y-%m-%d", *QUICK)
+    assert status == 2
+    assert "--time-format '%Y-%m-%d': no column is written like this" in err
+    words = ["--window", "2", "--validation-fraction", "0", "--time-format", "%d/%m/%Y", *QUICK]
+    assert cli("train", new, "--target", "load", *words)[0] == 0
+    assert cli("predict", "model.safetensors", new, "-o", "out.csv")[0] == 0
+    assert read_rows("out.csv")[-1]["date"] == "13/03/2024"
+
+
+def test_other_times_than_in_training_are_said(cli, folder):
+    data = write_rows(folder / "load.csv", ["time", "load"], hours(200))
+    assert cli("train", data, "--target", "load", "--window", "4", *QUICK)[0] == 0
+    other = [(f"{day} 00:00", load) for day, load in days("2024-03-13", 20)]
+    other = write_rows(folder / "other.csv", ["time", "load"], other)
+    status, out, _ = cli("predict", "model.safetensors", other, "-o", "out.csv")
+    assert status == 0
+    assert "times are written %d/%m/%Y %H:%M, in training %Y-%m-%d %H:%M" in out
+    assert "rows are apart by 1 day, in training by 1 hour" in out
+    assert read_rows("out.csv")[-1]["time"] == "02/04/2024 00:00"
+    words = ["predict", "model.safetensors", other, "-o", "out.csv", "--time-format", "%m/%d/%Y"]
+    status, _, err = cli(*words)
+    assert status == 2
+    assert "'13/03/2024 00:00' is not a number or a date as --time-format '%m/%d/%Y' says" in err
+
+
+@pytest.mark.parametrize("task", ["forecast", "regression"])
+def test_gaps_are_filled_and_no_row_is_added(cli, folder, task):
+    rows = [row for n, row in enumerate(hours(240)) if n % 50 not in (7, 8, 9)]
+    rows = [(*row, n % 5) for n, row in enumerate(rows)]
+    data = write_rows(folder / "load.csv", ["time", "load", "extra"], rows)
+    words = ["--target", "load", "--task", task, "--window", "5", *QUICK]
+    status, out, _ = cli("train", data, *words)
+    assert status == 0
+    assert "gaps        15 rows absent, inserted as empty rows; --no-fill-gaps leaves them" in out
+    assert "225 rows" in out
+    assert "split       168 rows for training, 24 to choose the epoch, 48 held out" in out
+    assert "missing" not in out
+    status, out, _ = cli("predict", "model.safetensors", data, "-o", "out.csv")
+    assert status == 0
+    assert "gaps        15 rows absent: taken as empty" in out
+    found = read_rows("out.csv")
+    assert [row["time"] for row in found[:225]] == [row[0] for row in rows]
+    assert [row["time"] for row in found[225:]] == ["2024-03-11 00:00"] * (task == "forecast")
+
+    status, out, _ = cli("train", data, *words, "--no-fill-gaps")
+    assert status == 0
+    assert "gaps        15 rows absent; --fill-gaps inserts empty rows" in out
+    assert "gaps" not in cli("predict", "model.safetensors", data, "-o", "out.csv")[1]
+
+
+def test_gaps_of_weekdays_are_holidays(cli, folder):
+    dates = [np.datetime64("2023-01-02") + n for n in range(200) if n % 7 < 5 and n != 46]
+    data = write_rows(
+        folder / "p.csv", ["Date", "Close"], [(d, n % 9) for n, d in enumerate(dates)]
+    )
+    words = ["train", data, "--target", "Close", "--window", "5", *QUICK]
+    assert "1 row absent, taken for holidays; --fill-gaps inserts empty rows" in cli(*words)[1]
+    assert "1 row absent, inserted as empty rows" in cli(*words, "--fill-gaps")[1]
+    status, _, err = cli(*words, "--time", "none", "--fill-gaps")
+    assert status == 2
+    assert "without times of rows there are no gaps to fill" in err
+
+
+def test_calendar_inputs(cli, folder):
+    pytest.importorskip("holidays")
+    data = write_rows(folder / "load.csv", ["time", "load"], hours(200))
+    words = ["train", data, "--target", "load", "--calendar", "hour,weekday,month,holidays:DE"]
+    status, out, _ = cli(*words, *QUICK)
+    assert status == 0
+    assert "calendar: hour, weekday, month, holidays:DE" in out
+    of_a_row = 2 + 7 + 2 + 1  # the forecast sees those of the row that it is of, too
+    assert cylstm.load("model.safetensors").config["input_size"] == 2 + 2 * of_a_row
+    assert "calendar: hour, weekday" in cli("info", "model.safetensors")[1]
+    assert cli("predict", "model.safetensors", data, "-o", "out.csv")[0] == 0
+    status, _, err = cli(*words[:-1], "hour,tide", *QUICK)
+    assert status == 2
+    assert "calendar: expected hour, weekday, month or holidays:COUNTRY" in err
+
+
+def test_date_and_time_of_day_in_two_columns(cli, folder):
+    rows = [(*time.split(), load) for time, load in hours(200)]
+    data = write_rows(folder / "load.csv", ["Date", "Time", "load"], rows)
+    for words in ([], ["--time", "Date,Time"]):
+        status, out, _ = cli("train", data, "--target", "load", *words, *QUICK)
+        assert status == 0
+        assert "ordered by Date and Time" in out
+        assert cli("predict", "model.safetensors", data, "-o", "out.csv")[0] == 0
+        last = read_rows("out.csv")[-1]
+        assert (last["Date"], last["Time"]) == ("2024-03-09", "08:00")
 
 
 # --- errors -------------------------------------------------------------------------------------

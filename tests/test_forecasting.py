@@ -101,3 +101,63 @@ def test_only_unseen_rows_are_scored(plan, capsys):
     assert main(["train", "p.csv", "--target", "sales", "--test-fraction", "0", *QUICK]) == 0
     assert main(["predict", "model.safetensors", "p.csv", "-o", "o"]) == 0
     assert "none: the model was trained on all rows" in capsys.readouterr().out
+
+
+def write_days(name, rows):
+    with open(name, "w", newline="") as file:
+        csv.writer(file).writerows([["shop", "day", "sales"], *rows])
+    return name
+
+
+@pytest.fixture
+def weekends(tmp_path, monkeypatch):
+    """Two shops that sell more on weekends, with days that are absent; the last is a Saturday."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2022-01-03") + np.arange(300)
+    sales = np.where((np.arange(300) % 7) >= 5, 150, 100) + rng.standard_normal(300)
+    return [
+        [shop, days[n], round(sales[n] + 30 * (shop == "b"), 3)]
+        for shop in "ab"
+        for n in range(300)
+        if n % 37 != 5
+    ]
+
+
+WEEKENDS = [
+    *["--target", "sales", "--group", "shop", "--time", "day", "--horizon", "5", "--window", "4"],
+    *["--calendar", "weekday", *QUICK],
+]
+
+
+def test_the_calendar_of_rows_to_come_is_known(weekends):
+    data = write_days("past.csv", weekends)
+    assert main(["train", data, *WEEKENDS]) == 0
+    assert main(["predict", "model.safetensors", data, "-o", "o"]) == 0
+    rows = read("o")[len(weekends) :]
+    assert [row["sales_rows_ahead"] for row in rows] == ["1", "2", "3", "4", "5"] * 2
+    assert [row["day"] for row in rows[:2]] == ["2022-10-30", "2022-10-31"]
+    forecasts = np.array([row["sales_forecast"] for row in rows], float).reshape(2, 5)
+    expected = np.array([150, 100, 100, 100, 100]) + np.array([[0], [30]])
+    np.testing.assert_allclose(forecasts, expected, atol=8)
+
+
+def test_inserted_rows_are_steps_ahead_but_no_rows(weekends, capsys):
+    data = write_days("past.csv", weekends)
+    assert main(["train", data, *WEEKENDS]) == 0
+    seen = cylstm.load("model.safetensors").extras["table"]["seen"]
+    assert seen == dict.fromkeys("ab", "2022-08-30T00:00:00.000000")
+    plan = [["a", f"2022-{day}", ""] for day in ("10-31", "11-01", "11-05", "11-08")]
+    capsys.readouterr()
+    assert (
+        main(["predict", "model.safetensors", write_days("p.csv", weekends + plan), "-o", "o"]) == 0
+    )
+    out = capsys.readouterr().out
+    late = sum(str(day) > "2022-08-30" for _, day, _ in weekends) + len(plan)
+    assert f"of the {late} rows after those" in out
+    assert "2 rows beyond the model's horizon" in out
+    rows = read("o")[len(weekends) :]
+    assert [(row["shop"], row["sales_rows_ahead"]) for row in rows] == [
+        *[("a", "2"), ("a", "3"), ("a", ""), ("a", "")],
+        *[("b", lead) for lead in "12345"],
+    ]

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import cylstm
-from cylstm import formats
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -383,7 +382,7 @@ def test_wrong_tensors_are_refused(path, change, message):
         cylstm.load(path)
 
 
-WHOLE = formats.encode(make_language_model()._contents())
+WHOLE = make_language_model()._to_bytes()
 
 
 @given(

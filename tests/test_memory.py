@@ -389,10 +389,10 @@ def test_evaluating_allocates_nothing_after_the_largest_batch(monkeypatch):
     model, (x, y) = make_trained("classification"), make_sequences("classification", False)
     calls = []
 
-    def watched(network, dataset, loss, *, scratch, **options):
+    def watched(*arguments, scratch, **options):
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
-        outcome = evaluate(network, dataset, loss, scratch=scratch, **options)
+        outcome = evaluate(*arguments, scratch=scratch, **options)
         calls.append(tracemalloc.get_traced_memory()[1] - before)
         return outcome
 

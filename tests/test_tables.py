@@ -13,7 +13,6 @@ from cylstm.tables import (
     VALIDATION,
     Column,
     Timeline,
-    future_times,
     learn_columns,
     read_table,
 )
@@ -103,7 +102,7 @@ def test_numbers_and_missing_cells(read):
     np.testing.assert_array_equal(table.numbers("x"), [1, 2.5, np.nan, np.nan, np.nan, -300])
 
 
-@pytest.mark.parametrize("cell", ["abc", "1,5", "inf", "-Infinity", "12h"])
+@pytest.mark.parametrize("cell", ["abc", "inf", "-Infinity", "12h"])
 def test_text_where_numbers_should_be(read, cell):
     with pytest.raises(ValueError, match=rf"column 'x', row 2: '{cell}' is not a number"):
         read(f"x;y\n1;1\n{cell};1\n").numbers("x")
@@ -128,6 +127,20 @@ def test_new_columns_and_rows(read):
     assert table.columns == ["a", "b"]
     with pytest.raises(ValueError, match="there is a column 'a' already"):
         table.with_columns(np.array([0]), {"a": ["1"]})
+
+
+def test_new_rows_can_be_read_and_taken_away(read):
+    table = read("t,x\n1,1.5\n2,2\n").with_rows({"t": ["3", "4"]}).with_rows({"x": ["5"]})
+    assert len(table) == 5
+    assert table.text("t").tolist() == ["1", "2", "3", "4", ""]
+    np.testing.assert_array_equal(table.numbers("x"), [1.5, 2, np.nan, np.nan, 5])
+    assert table.missing("x").tolist() == [False, False, True, True, False]
+    assert len(table.labels(None)) == 5
+    with pytest.raises(ValueError, match="row 5: '' is not a number"):
+        table.times("t")
+    wider = table.with_columns(np.array([0, 3]), {"p": ["a", "b"]})
+    assert wider.to_bytes() == b"t,x,p\n1,1.5,a\n2,2,\n3,,\n4,,b\n,5,\n"
+    assert wider.without_rows(2, 4).to_bytes() == b"t,x,p\n1,1.5,a\n2,2,\n,5,\n"
 
 
 # --- series -------------------------------------------------------------------------------------
@@ -196,7 +209,8 @@ def test_fill_forward_stays_in_its_series(read):
 )
 def test_future_times(read, times, expected):
     table = read("t,x\n" + "".join(f"{time},1\n" for time in times))
-    assert future_times(table, "t", [np.arange(len(times))], 2) == expected
+    timeline = Timeline.of(table, time="t")
+    assert timeline.cells_after([len(times) - 1], 2) == {"t": expected}
 
 
 # --- columns ------------------------------------------------------------------------------------

@@ -142,6 +142,31 @@ def test_the_default_respects_affinity(monkeypatch):
     assert threads.find_limits()["CPUs"] == 3
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no affinity")
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OMP_PROC_BIND": "true"},
+        {"OMP_PROC_BIND": "spread", "OMP_PLACES": "cores"},
+        {"OMP_PROC_BIND": "close", "OMP_PLACES": "threads"},
+        {"OMP_PLACES": "{0},{1}"},
+    ],
+    ids=str,
+)
+def test_openmp_s_binding_of_the_main_thread_hides_no_cpus(variables):
+    if not {0, 1} <= os.sched_getaffinity(0):
+        pytest.skip("this process may not run on the first two CPUs")
+    code = "import cylstm; print(cylstm.get_num_threads())"
+    expected = 2 if variables.get("OMP_PLACES", "").startswith("{") else int(run_python(code))
+    assert int(run_python(code, **variables)) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+def test_one_cpu_is_one_thread():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    assert run_python(f"{code}; import cylstm; print(cylstm.get_num_threads())").strip() == "1"
+
+
 def test_a_process_starts_with_what_its_environment_says():
     code = "import cylstm; print(cylstm.get_num_threads())"
     assert run_python(code, CYLSTM_NUM_THREADS="3") == "3\n"

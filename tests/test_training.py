@@ -139,6 +139,18 @@ def test_targets_that_hardly_vary_are_constant(spread):
     assert model.output_scale[1].tolist() == [1.0]
 
 
+@pytest.mark.parametrize("kind", ["S1", object])
+def test_labels_of_bytes_are_texts(kind):
+    x, y = labelled(20)
+    model = classifier()
+    labels = np.array([b"ab"[n : n + 1] for n in y], kind)
+    model.fit(x, labels, epochs=1, progress=False)
+    assert model.classes == ["a", "b"]
+    assert set(model.predict(x)) <= {"a", "b"}
+    with pytest.raises(ValueError, match="y: expected labels of bytes to be UTF-8"):
+        classifier().fit(x, [b"\xff", b"b"] * 10, epochs=1)
+
+
 def test_a_regression_learns_in_the_targets_units():
     x, y = running_sums(12, 40)
     model = regressor(hidden_size=8)
@@ -502,6 +514,49 @@ def test_another_run_is_not_resumed(tmp_path, options, name):
         )
 
 
+class Halving:
+    """A schedule without a repr."""
+
+    def __init__(self, base=0.5):
+        self.base = base
+
+    def factor(self, epoch, epochs, losses):
+        return self.base**epoch
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"clip_norm": 1.0}, {"clip_norm": 1}),
+        ({"batch_size": 4}, {"batch_size": np.int64(4)}),
+        ({"learning_rate": 1e-3}, {"learning_rate": np.float64(1e-3)}),
+        ({"schedule": Halving()}, {"schedule": Halving()}),
+        ({"optimizer": "adam"}, {"optimizer": cylstm.Adam(1e-3)}),
+    ],
+)
+def test_settings_are_compared_by_value(tmp_path, first, then):
+    usual = {"optimizer": "adam", "checkpoint": tmp_path / "run"}
+    fit_classifier(**usual | first, epochs=1)
+    assert len(fit_classifier(**usual | then, epochs=2, resume=True)[1]) == 2
+
+
+def test_another_schedule_of_ones_own_is_not_resumed(tmp_path):
+    usual = {"optimizer": "adam", "checkpoint": tmp_path / "run"}
+    fit_classifier(**usual, schedule=Halving(), epochs=1)
+    with pytest.raises(ValueError, match=r"schedule, Halving\(base=0.5\), got Halving\(base=0.6\)"):
+        fit_classifier(**usual, schedule=Halving(0.6), epochs=2, resume=True)
+
+
+@pytest.mark.parametrize("changed", ["x", "y"])
+def test_a_run_on_other_data_is_not_resumed(tmp_path, changed):
+    x, y = labelled()
+    options = {"checkpoint": tmp_path / "run", "seed": 0}
+    classifier().fit(x, y, epochs=1, **options)
+    other = {"x": ([*x[:-1], x[-1] + 1e-3], y), "y": (x, [*y[:-1], 1 - y[-1]])}[changed]
+    with pytest.raises(ValueError, match=f"resume: expected the checkpoint's {changed}, .* digest"):
+        classifier().fit(*other, epochs=2, resume=True, **options)
+
+
 def test_another_model_is_not_resumed(tmp_path):
     x, y = labelled()
     classifier().fit(x, y, epochs=1, checkpoint=tmp_path / "run")
@@ -569,8 +624,27 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     path = tmp_path / "run"
     fit_classifier("adam", checkpoint=path)
     damage(path)
-    with pytest.raises(ValueError, match="checkpoint: expected a cylstm checkpoint 1 file"):
+    with pytest.raises(ValueError, match="checkpoint: expected a cylstm checkpoint 2 file"):
         fit_classifier("adam", checkpoint=path, resume=True)
+
+
+def test_no_byte_of_a_checkpoint_can_change_unnoticed(tmp_path):
+    path = tmp_path / "run"
+    fit_classifier("adam", checkpoint=path)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    header = 8 + int.from_bytes(content[:8], "little")
+    places = [*range(8), *rng.integers(8, header, 150), *rng.integers(header, len(content), 150)]
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="checkpoint: expected a cylstm checkpoint 2 file"):
+            Checkpoint.load(path)
+
+
+def test_an_empty_checkpoint_is_refused_before_the_work():
+    with pytest.raises(ValueError, match="checkpoint: expected a path, got an empty one"):
+        fit_classifier("adam", checkpoint="")
 
 
 # --- early stopping and schedules ----------------------------------------------------------------
@@ -714,8 +788,9 @@ def test_weights_that_explode_in_the_last_step_are_noticed(monkeypatch):
 
     def explode(trainer, *arguments):
         result = step(trainer, *arguments)
-        with trainer.network.editing() as vector:
-            vector[3] = np.inf
+        vector = trainer.network.copy_vector()
+        vector[3] = np.inf
+        trainer.network.assign_vector(vector)
         return result
 
     monkeypatch.setattr(Trainer, "_step", explode)

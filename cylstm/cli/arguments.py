@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 from collections.abc import Callable
 from typing import NoReturn
 
 import cylstm
+from cylstm.tables import normal_name
 
 
 class UsageError(ValueError):
@@ -25,12 +27,23 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+def name(text: str) -> str:
+    """A column's name."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a column's name, got {text!r}")
+    return normal_name(text.strip())
+
+
 def names(text: str) -> list[str]:
-    """Column names between commas."""
-    found = [name.strip() for name in text.split(",")]
-    if not all(found):
+    """Column names between commas, as in a row of a CSV file: those with commas in quotes.
+
+    >>> names('day, "height, m"')
+    ['day', 'height, m']
+    """
+    found = next(csv.reader([text], skipinitialspace=True), [])
+    if not found or not all(map(str.strip, found)):
         raise argparse.ArgumentTypeError(f"expected column names between commas, got {text!r}")
-    return found
+    return [name(each) for each in found]
 
 
 def _number(

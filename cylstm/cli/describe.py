@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cylstm
-from cylstm.tables import TEST, TRAINING, VALIDATION, Column, Table
+from cylstm.tables import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    Column,
+    Notation,
+    Table,
+    TimeAxis,
+    Timeline,
+    find_suspect,
+)
 
 from .console import count, number, say
 from .problem import Problem
@@ -51,6 +61,8 @@ def _inputs(recipe: Recipe) -> list[str]:
         if column.categories is not None:
             size = count(len(column.categories), "category", "categories")
             lines.append(f"{size}: {column.name}")
+    if recipe.calendar:
+        lines.append(f"calendar: {', '.join(column.name for column in recipe.calendar)}")
     return lines
 
 
@@ -60,12 +72,15 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     `parts` are those of `Timeline.parts`, `ignored` the columns left out and why.
     """
     table, recipe, timeline = problem.table, problem.recipe, problem.timeline
-    order = f"by {recipe.time}" if recipe.time else "as in the file"
     series = f"{count(len(timeline.names), 'series', 'series')}, " if recipe.group else ""
-    say("data", f"{table.path}: {count(len(table), 'row')}, {series}ordered {order}")
-    if timeline.repeats:
-        repeats = f"{count(timeline.repeats, 'row')} with the time of the row before"
-        say("warning", f"{repeats}; --group tells series apart")
+    rows = count(len(table) - timeline.found.filled, "row")
+    say("data", f"{table.path}: {rows}, {series}ordered {_order(recipe, timeline)}")
+    if empty := table.source.empty_rows:
+        say("ignored", f"{count(empty, 'row')} at the end without any value")
+    for line in _notations(table, recipe):
+        say("numbers", line)
+    if recipe.time:
+        _describe_time(recipe.time, timeline)
     if short := _short_series(problem, parts):
         few = count(short, "series", "series")
         say("warning", f"{few} with too few training rows for the window: not learned")
@@ -78,9 +93,79 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     describe_recipe(recipe)
     for name, reason in ignored.items():
         say("ignored", f"{name}: {reason}")
-    for line in (_missing_target(table, recipe), *(_missing(table, c) for c in recipe.columns)):
+    filled = timeline.found.filled
+    for line in (
+        _missing_target(table, recipe, filled),
+        *(_missing(table, column, filled) for column in recipe.columns),
+    ):
         if line:
             say("missing", line)
+    for name in recipe.notations:
+        if line := _suspect(table, name):
+            say("warning", line)
+
+
+def _notations(table: Table, recipe: Recipe) -> list[str]:
+    """For each notation other than that of programs, the columns that show it and an example."""
+    columns: dict[Notation, list[str]] = {}
+    examples = {}
+    for name, (cell, value) in table.examples(list(recipe.notations)).items():
+        if not _reads(cell, value):
+            columns.setdefault(table.notation(name), []).append(name)
+            examples[name] = f"{cell!r} is read as {value:.12g}"
+    return [f"{', '.join(names)}: {examples[names[0]]}" for names in columns.values()]
+
+
+def _reads(cell: str, value: float) -> bool:
+    """Whether Python reads a cell as the same number."""
+    try:
+        return float(cell) == value
+    except ValueError:
+        return np.isnan(value)
+
+
+def _suspect(table: Table, name: str) -> str:
+    """A value of a column that may mean that there is none; empty if there is no such."""
+    suspect = find_suspect(table.numbers(name))
+    if suspect is None:
+        return ""
+    others = f"{number(suspect.least)} to {number(suspect.greatest)}"
+    value = f"{suspect.value:.12g}"
+    return (
+        f"{name}: {value} comes {suspect.times:,} times, all others are {others}; if it means "
+        f"no value: --missing={value}"
+    )
+
+
+def _order(recipe: Recipe, timeline: Timeline) -> str:
+    if recipe.time is None:
+        return "as in the file"
+    order = timeline.found.file_order
+    in_file = "" if order == "oldest first" else f" (the file is {order})"
+    return f"by {recipe.time}{in_file}"
+
+
+def _describe_time(time: TimeAxis, timeline: Timeline) -> None:
+    """Print what was found out about a table's times."""
+    found = timeline.found
+    notation = (
+        str(time.notation) if timeline.instants is None else time.explain(timeline.instants[-1])
+    )
+    say("time", f"{time}, {notation}" + (f"\n({found.reason})" if found.reason else ""))
+    if found.duplicates:
+        say("warning", f"{count(found.duplicates, 'row')} equal to another in every cell: left out")
+    if found.repeats:
+        repeats = f"{count(found.repeats, 'row')} with the time of the row before"
+        say("warning", f"{repeats}; --group tells series apart")
+    if time.frequency:
+        say("frequency", str(time.frequency))
+    if found.filled:
+        filled = f"{count(found.filled, 'row')} absent, inserted as empty rows"
+        say("gaps", f"{filled}; --no-fill-gaps leaves them out")
+    elif found.grid and found.grid.absent:
+        why = ", taken for holidays" if found.grid.frequency.pauses else ""
+        absent = f"{count(found.grid.absent, 'row')} absent{why}"
+        say("gaps", f"{absent}; --fill-gaps inserts empty rows")
 
 
 def _short_series(problem: Problem, parts: NDArray[np.int64]) -> int:
@@ -90,17 +175,17 @@ def _short_series(problem: Problem, parts: NDArray[np.int64]) -> int:
     return int(np.less(sizes, needed).sum()) if problem.recipe.task == "forecast" else 0
 
 
-def _missing_target(table: Table, recipe: Recipe) -> str:
-    """What is done with rows whose target is missing; empty if there are none."""
-    missing = int(table.missing(recipe.target).sum())
+def _missing_target(table: Table, recipe: Recipe, filled: int) -> str:
+    """What is done with rows whose target is missing; empty if only inserted rows lack it."""
+    missing = int(table.missing(recipe.target).sum()) - filled
     carried = "; the model sees the value before instead" if recipe.task == "forecast" else ""
     rows = f"{recipe.target}: {count(missing, 'row')} neither learned nor judged{carried}"
     return rows if missing else ""
 
 
-def _missing(table: Table, column: Column) -> str:
-    """What stands in for the missing cells of an input; empty if there are none."""
-    missing = int(table.missing(column.name).sum())
+def _missing(table: Table, column: Column, filled: int) -> str:
+    """What stands in for missing cells of an input; empty if only inserted rows have any."""
+    missing = int(table.missing(column.name).sum()) - filled
     if not missing:
         return ""
     cells = f"{column.name}: {count(missing, 'cell')}"

@@ -85,6 +85,8 @@ def _print_training(model: cylstm.SequenceModel) -> None:
     """What `cylstm train` put in the file."""
     recipe = Recipe.from_dict(model.extras["table"])
     describe_recipe(recipe)
+    if recipe.time:
+        say("time", f"{recipe.time}, {recipe.time.notation}; {recipe.time.frequency}")
     if model.classes:
         say("classes", ", ".join(map(str, model.classes)))
     if "score" in model.extras:

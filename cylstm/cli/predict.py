@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import cylstm
 from cylstm.formats import write_file
-from cylstm.tables import Table, Timeline, future_times, read_table
+from cylstm.tables import Notation, Table, TimeAxis, Timeline, pack, read_table
 
 from . import arguments, scoring
 from .console import check_output, count, number, say
@@ -45,16 +45,25 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL.safetensors", help="a model from `cylstm train`")
     parser.add_argument("data", metavar="DATA.csv", help="a table with the columns it learned from")
     parser.add_argument("-o", "--output", required=True, metavar="OUT.csv", help="where to write")
+    parser.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="how times are written, if otherwise than in training",
+    )
     arguments.add_threads(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the exit status."""
     check_output(args.output, args.model, args.data)
+    if Path(args.output).suffix.lower() in (".xlsx", ".xlsm", ".parquet"):
+        raise ValueError(f"{args.output}: only CSV is written (.csv, .csv.gz)")
     arguments.use_threads(args)
     model, recipe = load_trained(args.model)
-    table = read_table(args.data)
-    problem = make_problem(recipe, table, Timeline.of(table, recipe.group, recipe.time))
+    table = read_table(args.data, missing=recipe.missing, notations=recipe.notations, progress=True)
+    rows = len(table)
+    table, timeline = _in_time_order(recipe, table, args.time_format)
+    problem = make_problem(recipe, table, timeline)
     ends = problem.ends()
     if not len(ends):
         raise ValueError(
@@ -64,9 +73,30 @@ def run(args: argparse.Namespace) -> int:
         table = _add_forecasts(problem, model, ends)
     else:
         table = _add_predictions(problem, model, ends)
-    write_file(args.output, table.to_bytes())
+    table = table.without_rows(rows, rows + timeline.found.filled)
+    write_file(args.output, pack(Path(args.output), table.to_bytes()))
     say("saved", f"{args.output}: {count(len(table), 'row')}")
     return 0
+
+
+def _in_time_order(recipe: Recipe, table: Table, time_format: str | None) -> tuple[Table, Timeline]:
+    """The table and the order of its rows, with its gaps filled as in training."""
+    timeline = Timeline.of(table, recipe.group, recipe.time, time_format=time_format)
+    if recipe.time and timeline.axis:
+        _compare_times(recipe.time, timeline.axis)
+    grid = timeline.found.grid
+    if recipe.fill_gaps and grid and grid.frequency.regular and grid.absent:
+        table, timeline = timeline.with_gaps_filled(table, recipe.group)
+        say("gaps", f"{count(timeline.found.filled, 'row')} absent: taken as empty")
+    return table, timeline
+
+
+def _compare_times(trained: TimeAxis, axis: TimeAxis) -> None:
+    """Say how a table's times differ from those in training."""
+    if axis.notation != trained.notation:
+        say("warning", f"times are written {axis.notation}, in training {trained.notation}")
+    if trained.frequency and trained.frequency.regular and axis.frequency != trained.frequency:
+        say("warning", f"rows are apart by {axis.frequency}, in training by {trained.frequency}")
 
 
 def load_trained(path: str) -> tuple[cylstm.SequenceModel, Recipe]:
@@ -90,10 +120,11 @@ def load_trained(path: str) -> tuple[cylstm.SequenceModel, Recipe]:
 def _add_predictions(problem: Problem, model: cylstm.SequenceModel, ends: Positions) -> Table:
     """The table with a prediction in every row."""
     predictions, target = problem.predict(model, ends), problem.recipe.target
-    columns = {f"{target}_predicted": _cells(predictions)}
+    notation = _notation(problem)
+    columns = {f"{target}_predicted": _cells(predictions, notation)}
     if problem.recipe.task == "classification":
         probabilities = np.asarray(model.predict_proba(problem.sequences(ends)))
-        columns[f"{target}_probability"] = _cells(probabilities.max(axis=1))
+        columns[f"{target}_probability"] = _cells(probabilities.max(axis=1), notation)
     _report_scores(problem, ends, predictions)
     return problem.table.with_columns(problem.timeline.rows[ends], columns)
 
@@ -127,9 +158,21 @@ def _add_forecasts(problem: ForecastProblem, model: cylstm.SequenceModel, ends: 
         "forecast",
         f"{count(horizon, 'row')} beyond the end of {count(len(last), 'series', 'series')}",
     )
-    if beyond := int(np.maximum(timeline.stop[last] - 1 - last - horizon, 0).sum()):
+    if beyond := _rows_beyond(problem, last):
         say("warning", f"{count(beyond, 'row')} beyond the model's horizon: no forecast")
     return table.with_rows(_future_rows(problem, last, forecasts[np.searchsorted(ends, last)]))
+
+
+def _rows_beyond(problem: Problem, last: Positions) -> int:
+    """How many rows of the file come later than the horizon after these positions."""
+    timeline = problem.timeline
+    late = [np.arange(end + problem.recipe.horizon + 1, timeline.stop[end]) for end in last]
+    return int(_in_file(problem)[np.concatenate([*late, last[:0]])].sum())
+
+
+def _in_file(problem: Problem) -> NDArray[np.bool_]:
+    """Which positions are rows of the file and not inserted in gaps, shape (N,)."""
+    return problem.timeline.rows < len(problem.table) - problem.timeline.found.filled
 
 
 def _future_rows(
@@ -145,14 +188,12 @@ def _future_rows(
     ahead = np.broadcast_to(np.arange(1, horizon + 1), forecasts.shape)
     new = ahead > had[:, None]
     cells = _forecast_columns(problem, forecasts[new], ahead[new])
-    if recipe.group:
-        names = problem.table.text(recipe.group).iloc[timeline.rows[last]]
-        cells[recipe.group] = [*np.repeat(names, new.sum(axis=1))]
-    if recipe.time:
-        series = [timeline.rows[timeline.start[end] : timeline.stop[end]] for end in last]
-        times = future_times(problem.table, recipe.time, series, horizon)
-        following = np.array(times, object).reshape(forecasts.shape)
-        cells[recipe.time] = [*following[ahead <= np.maximum(horizon - had, 0)[:, None]]]
+    for column in recipe.group:
+        names = problem.table.text(column).iloc[timeline.rows[last]]
+        cells[column] = [*np.repeat(names.to_numpy(object), new.sum(axis=1))]
+    for column, texts in timeline.cells_after(timeline.stop[last] - 1, horizon).items():
+        following = np.array(texts, object).reshape(forecasts.shape)
+        cells[column] = [*following[ahead <= np.maximum(horizon - had, 0)[:, None]]]
     return cells
 
 
@@ -160,12 +201,21 @@ def _forecast_columns(
     problem: Problem, values: NDArray[np.float64], ahead: NDArray[np.int64]
 ) -> dict[str, list[str]]:
     target = problem.recipe.target
-    return {f"{target}_forecast": _cells(values), f"{target}_rows_ahead": _cells(ahead)}
+    return {
+        f"{target}_forecast": _cells(values, _notation(problem)),
+        f"{target}_rows_ahead": list(map(str, ahead)),
+    }
 
 
-def _cells(values: Iterable[Any]) -> list[str]:
-    """Values as text; numbers to the seven digits that float32 has."""
-    return [value if isinstance(value, str) else f"{value:.7g}" for value in values]
+def _notation(problem: Problem) -> Notation:
+    """How predicted numbers are written: as the target's, if that holds numbers."""
+    default = Notation(problem.table.decimal_read)
+    return problem.recipe.notations.get(problem.recipe.target, default)
+
+
+def _cells(values: NDArray[Any], notation: Notation) -> list[str]:
+    """Labels or numbers as texts."""
+    return values.tolist() if values.dtype.kind in "UO" else notation.write(values)
 
 
 def _report_scores(problem: Problem, ends: Positions, predictions: NDArray[Any]) -> None:
@@ -187,4 +237,5 @@ def _which(problem: Problem, known: Positions, new: NDArray[np.bool_]) -> str:
     what = count(len(known), "known target")
     if new.all():
         return f"{what}, none of a row that the model was trained on"
-    return f"{what} of the {count(int(new.sum()), 'row')} after those the model was trained on"
+    rows = count(int((new & _in_file(problem)).sum()), "row")
+    return f"{what} of the {rows} after those the model was trained on"

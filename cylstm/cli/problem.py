@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cylstm.forecasting import fit_linear
-from cylstm.tables import Column, Table, Timeline
+from cylstm.tables import CalendarColumn, Column, Table, Timeline
 
 from .recipe import Recipe, deviation
 
@@ -38,14 +38,19 @@ class Problem:
     def __init__(self, recipe: Recipe, table: Table, timeline: Timeline) -> None:
         self.recipe, self.table, self.timeline = recipe, table, timeline
         self._read_target()
-        self.features = np.hstack(
-            [*self._history(), *(column.encode(table, timeline) for column in recipe.columns)]
-        ).astype(np.float32)
+        columns: list[Column | CalendarColumn] = [*recipe.columns, *recipe.calendar]
+        inputs = (column.encode(table, timeline) for column in columns)
+        blocks = [block.astype(np.float32) for each in (self._history(), inputs) for block in each]
+        self.features = np.hstack(blocks)
 
     def sequences(self, ends: Positions) -> list[NDArray[np.float32]]:
         """The model's input for windows that end at these positions: views, (T_i, F)."""
         firsts = np.maximum(self.timeline.start[ends], ends - self.recipe.window + 1)
         return [self.features[a : b + 1] for a, b in zip(firsts, ends, strict=True)]
+
+    def release_table(self) -> None:
+        """Give up the table: training needs the features and the target alone."""
+        del self.table
 
     def ends(self) -> Positions:
         """Where windows end that a model can be asked about."""
@@ -147,12 +152,7 @@ class ForecastProblem(Problem):
         self.observed = self.table.numbers(target.name)[self.timeline.rows]
         self.spread = self._spreads()
         self.level = target.encode(self.table, self.timeline)[:, 0] / self.spread
-        self.known_inputs = np.hstack(
-            [
-                np.zeros((len(self.timeline), 0)),
-                *(c.encode(self.table, self.timeline) for c in self.recipe.known_columns),
-            ]
-        )
+        self.known_inputs = self._known_inputs()
         self.linear = self.recipe.linear_path()
 
     def ends(self) -> Positions:
@@ -228,9 +228,32 @@ class ForecastProblem(Problem):
         return self.level[ends[:, None] + np.arange(1 - self.recipe.window, 1)]
 
     def _future(self, ends: Positions) -> Floats:
-        """Known inputs of the rows ahead, (M, K, Q); beyond a series' end those of its last row."""
+        """Known inputs of the rows ahead, (M, K, Q)."""
+        start, stop = self.timeline.start[ends, None], self.timeline.stop[ends, None]
         places = ends[:, None] + np.arange(1, self.recipe.horizon + 1)
-        return self.known_inputs[np.minimum(places, self.timeline.stop[ends, None] - 1)]
+        series = np.searchsorted(np.unique(self.timeline.start), start)
+        beyond = len(self.timeline) + series * self.recipe.horizon + places - stop
+        return self.known_inputs[np.where(places < stop, places, beyond)]
+
+    def _known_inputs(self) -> Floats:
+        """Known inputs of all positions, then of the K rows after each series, (N + S K, Q).
+
+        After a series' end the calendar goes on, where rows have a frequency; everything else
+        stays as in the last row.
+        """
+        timeline, horizon, calendar = self.timeline, self.recipe.horizon, self.recipe.calendar
+        columns: list[Column | CalendarColumn] = [*self.recipe.known_columns, *calendar]
+        none = np.zeros((len(timeline), 0))
+        inside = np.hstack([none, *(c.encode(self.table, timeline) for c in columns)])
+        last = np.unique(timeline.stop) - 1
+        beyond = inside[np.repeat(last, horizon)]
+        if calendar and timeline.axis:
+            following = [timeline.after(end, horizon) for end in last]
+            if all(map(len, following)):
+                wall = timeline.axis.wall(np.concatenate(following))
+                known = np.hstack([column.at(wall) for column in calendar])
+                beyond[:, -known.shape[1] :] = known
+        return np.concatenate([inside, beyond])
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         found = {"last value": self._same_place(ends, 1)}

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from cylstm.arrays import as_choice, as_size
 from cylstm.forecasting import LinearPath
-from cylstm.tables import Column, Table, Timeline, learn_columns
+from cylstm.tables import (
+    CalendarColumn,
+    Column,
+    Notation,
+    Table,
+    TimeAxis,
+    Timeline,
+    calendar_columns,
+    learn_columns,
+)
 
 TASKS = ("forecast", "regression", "classification")
 DEFAULT_WINDOW = 32
@@ -29,8 +38,11 @@ class Recipe:
         Column to predict.
     columns : tuple of Column
         Input columns, for a forecast those besides the target.
-    group, time : str or None
-        Columns that name a row's series and its time.
+    group : tuple of str
+        Columns that together name a row's series.
+    time : TimeAxis or None
+        Columns that hold a row's time, how they write it and how far rows are apart; None for
+        the file's order.
     window : int
         Rows that the model sees.
     horizon : int
@@ -49,13 +61,21 @@ class Recipe:
         The forecast's `LinearPath` as plain data; None: the last value.
     network_share : tuple of K floats or None
         How much of the network's correction is added at each lead; None: all of it.
+    notations : dict of str to Notation
+        How each column of numbers, the target among them, writes them.
+    missing : tuple of str
+        Cells that mean "no value", besides the usual ones.
+    fill_gaps : bool
+        Whether rows that are absent from the time's frequency are inserted, empty.
+    calendar : tuple of CalendarColumn
+        Inputs that follow from a row's time, so that they are known for the rows to come too.
     """
 
     task: str
     target: str
     columns: tuple[Column, ...]
-    group: str | None
-    time: str | None
+    group: tuple[str, ...]
+    time: TimeAxis | None
     window: int
     horizon: int = 0
     season: int = 0
@@ -65,19 +85,28 @@ class Recipe:
     seen: dict[str, Any] = field(default_factory=dict)
     linear: dict[str, Any] | None = None
     network_share: tuple[float, ...] | None = None
+    notations: dict[str, Notation] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    fill_gaps: bool = False
+    calendar: tuple[CalendarColumn, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for a model file."""
-        return asdict(self) | {"columns": [column.to_dict() for column in self.columns]}
+        return asdict(self) | {
+            "columns": [column.to_dict() for column in self.columns],
+            "time": None if self.time is None else self.time.to_dict(),
+            "calendar": [column.name for column in self.calendar],
+        }
 
     @property
     def known_columns(self) -> list[Column]:
-        """The input columns that are known for the rows to come."""
+        """The table's input columns that are known for the rows to come."""
         return [column for column in self.columns if column.name in self.future]
 
     def linear_path(self) -> LinearPath:
         """The forecast's linear part."""
-        inputs = sum(len(column.features) for column in self.known_columns)
+        known: list[Column | CalendarColumn] = [*self.known_columns, *self.calendar]
+        inputs = sum(len(column.features) for column in known)
         if self.linear is None:
             return LinearPath.last_value(self.horizon, self.window, inputs)
         return LinearPath.from_dict(self.linear, self.horizon, self.window, inputs)
@@ -95,6 +124,9 @@ class Recipe:
         kind: Any = (int, float, str) if self.time else list
         if not all(isinstance(until, kind) for until in self.seen.values()):
             raise ValueError("seen: expected a time, or a number of rows and a digest")
+        for until in self.seen.values():
+            if isinstance(until, str):
+                np.datetime64(until)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -103,8 +135,20 @@ class Recipe:
             as_choice(data["task"], "task", TASKS)
             for name, least in (("window", 1), ("horizon", 0), ("season", 0)):
                 as_size(data[name], name, minimum=least)
-            columns = tuple(Column.from_dict(column) for column in data["columns"])
-            recipe = cls(**{**data, "columns": columns, "future": tuple(data.get("future", ()))})
+            time = data["time"]
+            read = {
+                "columns": tuple(map(Column.from_dict, data["columns"])),
+                "group": _texts(data["group"]),
+                "time": None if time is None else TimeAxis.from_dict(time),
+                "missing": _texts(data.get("missing", ())),
+                "notations": {
+                    str(name): Notation.from_dict(notation)
+                    for name, notation in data.get("notations", {}).items()
+                },
+                "calendar": calendar_columns(_texts(data.get("calendar", ()))),
+                "future": _texts(data.get("future", ())),
+            }
+            recipe = cls(**{**data, **read})
             recipe.check_forecast()
             return recipe
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -119,7 +163,8 @@ def learn_recipe(
     Parameters
     ----------
     args : argparse.Namespace
-        With task, target, inputs, categories, group, time, window, horizon and season.
+        With task, target, inputs, future, categories, calendar, group, missing, window, horizon,
+        season and fill_gaps.
     table : Table
     timeline : Timeline
     training : ndarray of bool, shape (N,)
@@ -145,22 +190,51 @@ def learn_recipe(
         timeline,
         rows,
         _chosen_inputs(args),
-        exclude={args.target, args.group, args.time},
+        exclude={args.target, *args.group, *(timeline.axis.columns if timeline.axis else ())},
         categories=args.categories,
     )
     if absent := set(args.future) - {column.name for column in columns}:
         named = ", ".join(sorted(map(repr, absent)))
         raise ValueError(f"{table.path}: --future {named}: not among the inputs")
     longest = int(np.bincount(timeline.start[training]).max())
+    numbers = [column.name for column in columns if column.categories is None]
     recipe = Recipe(
-        args.task, args.target, tuple(columns), args.group, args.time, _window(args, longest)
+        args.task,
+        args.target,
+        tuple(columns),
+        tuple(args.group),
+        timeline.axis,
+        _window(args, longest),
+        notations={name: table.notation(name) for name in [*numbers, *_number_target(args)]},
+        missing=tuple(args.missing),
+        fill_gaps=wants_gaps_filled(args, timeline),
+        calendar=calendar_columns(args.calendar),
     )
     if args.task == "forecast":
         _check_length(args, table, recipe.window + args.horizon, longest)
         return _learn_forecast(args, recipe, table, timeline, training), ignored
-    if not columns:
+    if not columns and not recipe.calendar:
         raise ValueError(f"{table.path}: none of its columns can be an input")
     return recipe, ignored
+
+
+def _texts(data: object) -> tuple[str, ...]:
+    """Texts out of a model file, where one alone or none may stand for a list of them."""
+    texts = (data,) if isinstance(data, str) else data or ()
+    if not (isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts)):
+        raise ValueError(f"expected texts, got {data!r}")
+    return tuple(texts)
+
+
+def _number_target(args: argparse.Namespace) -> list[str]:
+    return [] if args.task == "classification" else [args.target]
+
+
+def wants_gaps_filled(args: argparse.Namespace, timeline: Timeline) -> bool:
+    """Whether to insert absent rows: as asked, else where the frequency is clear."""
+    if args.fill_gaps is None:
+        return timeline.has_clear_grid
+    return bool(args.fill_gaps)
 
 
 def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_]) -> None:

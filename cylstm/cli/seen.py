@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cylstm.tables import Table, Timeline
-from cylstm.tables.optional import import_pandas
 
 from .recipe import Recipe
 
@@ -19,14 +18,16 @@ def learn_seen(
 ) -> dict[str, Any]:
     """Until where each series was seen, by its name, as plain data.
 
-    With a time column the last time seen. Without one the number of rows seen, and a digest of
-    their targets by which to know them again. `seen`, shape (N,), is the beginning of each series.
+    With times the last one seen: a number, or a date in ISO 8601. Without times the number of rows
+    seen, and a digest of their targets by which to know them again. `seen`, shape (N,), is the
+    beginning of each series.
     """
     found: dict[str, Any] = {}
     for name, places in timeline.series:
         rows = timeline.rows[places][seen[places]]
-        if len(rows) and recipe.time:
-            found[name] = _instants(table, recipe.time)[rows[-1]]
+        if len(rows) and timeline.instants is not None:
+            last = timeline.instants[places][seen[places]][-1]
+            found[name] = str(last) if last.dtype.kind == "M" else last.item()
         elif len(rows):
             found[name] = [len(rows), _digest(recipe, table, rows)]
     return found
@@ -35,26 +36,18 @@ def learn_seen(
 def unseen(recipe: Recipe, table: Table, timeline: Timeline) -> NDArray[np.bool_]:
     """Which positions were not seen in training, shape (N,)."""
     new = np.ones(len(timeline), bool)
-    instants = _instants(table, recipe.time) if recipe.time else None
+    instants = timeline.instants
     for name, places in timeline.series:
         until, rows = recipe.seen.get(name), timeline.rows[places]
         if until is None:
             continue
         if instants is not None:
-            new[places] = [instants[row] > until for row in rows]
+            dates = instants.dtype.kind == "M"
+            if dates == isinstance(until, str):  # else they do not compare
+                new[places] = instants[places] > (np.datetime64(until) if dates else until)
         elif _digest(recipe, table, rows[: until[0]]) == until[1]:
             new[places.start : places.start + until[0]] = False
     return new
-
-
-def _instants(table: Table, time: str) -> list[Any]:
-    """Times that compare, as JSON holds them: numbers, or dates in ISO 8601 to the nanosecond."""
-    instants = table.times(time).instants
-    if instants.dtype.kind not in "iuf":
-        utc = import_pandas().to_datetime(instants, utc=True).dt.tz_localize(None)
-        instants = utc.to_numpy("datetime64[ns]").astype(str)
-    found: list[Any] = instants.tolist()
-    return found
 
 
 def _digest(recipe: Recipe, table: Table, rows: NDArray[np.int64]) -> str:

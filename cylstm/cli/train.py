@@ -11,22 +11,37 @@ from typing import Any
 import numpy as np
 
 import cylstm
-from cylstm.tables import TEST, TRAINING, VALIDATION, Timeline, read_table
+from cylstm.tables import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    AxisReading,
+    Table,
+    Timeline,
+    find_time,
+    read_table,
+)
+from cylstm.tables.numbers import DECIMALS, SEPARATORS
 
 from . import arguments, scoring
 from .console import check_output, count, say, size
 from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
-from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe
+from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe, wants_gaps_filled
 from .seen import learn_seen
 
 PART_NAMES = ("training", "validation", "held-out")
 
 EPILOG = """\
 how the table is read
-  A header, then one row for each time, oldest first (or --time names the column
-  to sort by). --group names the column that tells many series apart.
+  A header, then one row for each time. Rows are sorted by the column that holds
+  dates, or by the one that --time names. --group names the columns that tell
+  many series apart. How times are written and how far rows are apart is decided
+  from the whole column, said, and kept with the model.
   Text columns become categories: a feature for each text in the training part.
+  Numbers may have decimal commas, separators of thousands, percent signs,
+  currencies, k, M or B: each column is read in the notation that all its cells
+  show, which is said, stored with the model and used again by predict.
   A missing number takes the last value of its series, before the first one the
   mean of the training part. Numbers that rise or fall with every row are left
   out, as are texts that hardly repeat, unless --inputs or --categories name them.
@@ -55,8 +70,19 @@ def add_parser(commands: Any) -> None:
         epilog=EPILOG,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("data", metavar="DATA.csv", help="the table (UTF-8, with a header)")
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
+    parser.add_argument(
+        "data",
+        metavar="DATA.csv",
+        help="the table, with a header: CSV in UTF-8 or UTF-16, perhaps compressed (.gz, .bz2, "
+        ".xz, .zip), .xlsx or .parquet",
+    )
+    parser.add_argument(
+        "--target",
+        required=True,
+        type=arguments.name,
+        metavar="COLUMN",
+        help="column to predict",
+    )
     parser.add_argument(
         "--task",
         choices=TASKS,
@@ -72,22 +98,57 @@ def add_parser(commands: Any) -> None:
         help="where to save the model (default %(default)s)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    _add_notation_options(parser.add_argument_group("cells"))
     _add_data_options(parser.add_argument_group("columns and windows"))
+    _add_time_options(parser.add_argument_group("times of rows"))
     _add_model_options(parser.add_argument_group("model"))
     _add_training_options(parser.add_argument_group("training"))
+
+
+def _add_notation_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--decimal",
+        choices=DECIMALS,
+        default="",
+        help="what stands before decimals where a column does not show it (1,234)",
+    )
+    group.add_argument(
+        "--thousands",
+        choices=SEPARATORS,
+        default="",
+        help="what stands between groups of digits where a column does not show it",
+    )
+    group.add_argument(
+        "--missing",
+        action="append",
+        default=[],
+        metavar="CELL",
+        help="a cell that means no value, such as -999 (may be repeated; those that begin with "
+        "a dash as --missing=--)",
+    )
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--inputs",
         type=arguments.names,
+        action="extend",
         metavar="A,B,C",
         help="columns to look at (default: every usable one); a forecast always sees the past of "
         "its target",
     )
     group.add_argument(
+        "--input",
+        type=arguments.name,
+        action="append",
+        dest="inputs",
+        metavar="NAME",
+        help="one more of them, whose name may hold commas",
+    )
+    group.add_argument(
         "--future",
         type=arguments.names,
+        action="extend",
         default=[],
         metavar="A,B",
         help="inputs that are known for the rows to come too, such as promotions that are planned: "
@@ -96,12 +157,19 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--categories",
         type=arguments.names,
+        action="extend",
         default=[],
         metavar="A,B",
         help="columns of numbers that are really categories, such as codes",
     )
-    group.add_argument("--group", metavar="COLUMN", help="column that names the series of a row")
-    group.add_argument("--time", metavar="COLUMN", help="column to sort by: dates or numbers")
+    group.add_argument(
+        "--group",
+        type=arguments.names,
+        action="extend",
+        default=[],
+        metavar="A,B",
+        help="columns that together name the series of a row",
+    )
     group.add_argument(
         "--window",
         type=arguments.positive_int,
@@ -122,6 +190,37 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="rows in a season, such as 12 for months: the model then also sees the change from "
         "a season ago and is compared with the forecast that the last season repeats",
+    )
+
+
+def _add_time_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--time",
+        type=arguments.name,
+        metavar="COLUMN",
+        help="column to sort by: dates or numbers; DATE,TIME for a date and a time of day in two "
+        "columns; none for the file's order (default: the column of dates, if there is one)",
+    )
+    group.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="how times are written, if that cannot be told from them: as strftime takes it, such "
+        "as %%d/%%m/%%Y; s, ms, us or ns since 1970; or number",
+    )
+    group.add_argument(
+        "--fill-gaps",
+        action=argparse.BooleanOptionalAction,
+        help="insert an empty row for each that is absent between two (default: where most rows "
+        "are one step apart on every day of the week)",
+    )
+    group.add_argument(
+        "--calendar",
+        type=arguments.names,
+        default=[],
+        metavar="A,B",
+        help="inputs made of a row's time: hour, weekday, month, and holidays:COUNTRY, such as "
+        "holidays:DE or holidays:US-CA (needs the package holidays); a forecast of a row sees them "
+        "in that row, as those of --future",
     )
 
 
@@ -206,8 +305,14 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, judge and save; the exit status."""
     _check(args)
-    table = read_table(args.data)
-    timeline = Timeline.of(table, args.group, args.time)
+    table = read_table(
+        args.data,
+        missing=args.missing,
+        decimal=args.decimal,
+        thousands=args.thousands,
+        progress=not args.quiet,
+    )
+    table, timeline = _in_time_order(args, table)
     parts = timeline.parts(args.validation_fraction, args.test_fraction)
     recipe, ignored = learn_recipe(args, table, timeline, parts == TRAINING)
     recipe = replace(recipe, seen=learn_seen(recipe, table, timeline, parts != TEST))
@@ -218,6 +323,8 @@ def run(args: argparse.Namespace) -> int:
     model = _make_model(args, problem, ends[TRAINING])
     describe_data(problem, parts, ignored)
     say("model", describe_network(model))
+    problem.release_table()
+    del table
 
     try:
         history = _fit(args, model, problem, ends)
@@ -229,6 +336,30 @@ def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt
     _judge_and_save(args, problem, model, ends)
     return 130 if history.stopped == "interrupted" else 0
+
+
+def _in_time_order(args: argparse.Namespace, table: Table) -> tuple[Table, Timeline]:
+    """The table and the order of its rows, with its gaps filled if that is wanted."""
+    time = _time(args, table)
+    timeline = Timeline.of(table, args.group, time, time_format=args.time_format)
+    if wants_gaps_filled(args, timeline):
+        return timeline.with_gaps_filled(table, args.group)
+    return table, timeline
+
+
+def _time(args: argparse.Namespace, table: Table) -> AxisReading | str | list[str] | None:
+    """The columns of times that --time names, or that are found; None for the file's order."""
+    if args.time is None:
+        table.require([args.target])
+        return find_time(table, args.group, [args.target], args.time_format)
+    if args.time in table.columns:
+        return str(args.time)
+    if args.time == "none":
+        return None
+    try:
+        return arguments.names(args.time)
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(f"--time: {error}") from None
 
 
 def _judge_and_save(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .optional import import_pandas
 from .table import Table
 from .timeline import Timeline
 
@@ -48,8 +49,9 @@ class Column:
         A category that is missing or was not seen in training is 0 in every feature.
         """
         if self.categories is not None:
-            cells = table.text(self.name).to_numpy()[timeline.rows]
-            return (cells[:, None] == np.array(self.categories, dtype=object)).astype(np.float64)
+            found = import_pandas().Index(self.categories).get_indexer(table.text(self.name))
+            codes = found[timeline.rows]
+            return (codes[:, None] == np.arange(len(self.categories))).astype(np.float64)
         values = table.numbers(self.name)[timeline.rows]
         filled = timeline.fill_forward(values, np.isnan(values))
         return np.where(np.isnan(filled), self.fill, filled)[:, None]

@@ -1,0 +1,297 @@
+"""The text of a CSV file: where its header, records and columns lie."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .chunks import TextChunks, Texts
+from .optional import import_pandas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The rarer a character is in cells, the earlier it stands.
+DELIMITERS = "\t;|,"
+#: Records that are looked at to find the delimiter.
+_SAMPLE = 100
+#: Rows that are parsed at once: few enough for what is temporary to stay small beside the file.
+_CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class CsvText:
+    """A CSV file as UTF-8 text, from which columns are read and which is written back as it is.
+
+    Attributes
+    ----------
+    path : str
+        Where it came from, for messages.
+    data : bytes
+        The text without byte order mark and without empty rows at its end.
+    delimiter : str
+        What stands between the cells.
+    header : tuple of str
+        The cells of the header, as they are; at least one for each cell of the longest row.
+    names : tuple of str
+        A name of its own for each column, in Unicode's composed form (NFC), without surrounding
+        blanks.
+    encoding : str
+        Of the file, as Python names it.
+    mark : bytes
+        The byte order mark of the file.
+    prefix : str
+        A first line such as `sep=;`, which says the delimiter; otherwise empty.
+    newline : str
+        What ends the lines of the file.
+    empty_rows : int
+        How many rows at the end were left out, since all their cells are empty.
+    """
+
+    path: str
+    data: bytes
+    delimiter: str
+    header: tuple[str, ...]
+    names: tuple[str, ...]
+    encoding: str = "utf-8"
+    mark: bytes = b""
+    prefix: str = ""
+    newline: str = "\n"
+    empty_rows: int = 0
+
+    @classmethod
+    def of(cls, path: str, data: bytes, encoding: str = "utf-8", mark: bytes = b"") -> CsvText:
+        """Find out how a text in UTF-8 is divided into cells.
+
+        Raises
+        ------
+        ValueError
+            If it has no header, or no rows below it.
+        """
+        newline = _newline(path, data)
+        if newline == "\r":
+            data = data.replace(b"\r", b"\n")
+        prefix = _prefix(data)
+        start = len(prefix.encode())
+        delimiter = prefix.rstrip('\r\n"')[-1:] or _find_delimiter(_lines(data, 0))
+        data, empty_rows = _without_empty_rows(data, delimiter)
+        sample = [cells for cells, _ in _records(path, _lines(data, start), delimiter, _SAMPLE)]
+        if not sample:
+            raise ValueError(f"{path}: the file is empty")
+        if len(sample) == 1:
+            raise ValueError(f"{path}: no rows below the header")
+        header = tuple(sample[0])
+        names = tuple(_bare_names(_unique_names(header)))
+        return cls(
+            path, data, delimiter, header, names, encoding, mark, prefix, newline, empty_rows
+        )
+
+    def chunks(
+        self, columns: Sequence[int], dtypes: Mapping[int, str], options: Mapping[str, Any]
+    ) -> Iterator[tuple[pd.DataFrame, int]]:
+        """Some columns, chunk by chunk of the rows, and the bytes read up to there.
+
+        Only where all columns are read does pandas say that a row has more cells than the header.
+
+        Columns of the frames are numbers of columns; those without one of `dtypes` are of the type
+        that pandas finds in a chunk. `options` are those of `pandas.read_csv`.
+        """
+        pd = import_pandas()
+        file = io.BytesIO(self.data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop cells
+            try:
+                yield from (
+                    (chunk, file.tell())
+                    for chunk in pd.read_csv(
+                        file,
+                        sep=self.delimiter,
+                        skiprows=1 if self.prefix else 0,
+                        header=0,
+                        names=range(len(self.header)),
+                        index_col=False,
+                        usecols=None if len(columns) == len(self.header) else list(columns),
+                        dtype=dict(dtypes),
+                        keep_default_na=False,
+                        chunksize=_CHUNK_ROWS,
+                        **options,
+                    )
+                )
+            except pd.errors.ParserWarning:
+                raise ValueError(
+                    f"{self.path}: not a table: rows have more cells than the header"
+                ) from None
+            except pd.errors.ParserError as error:
+                reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+                raise ValueError(f"{self.path}: not a table: {reason}") from None
+
+    def texts(self, place: int) -> Texts:
+        """The cells of a column."""
+        texts = TextChunks()
+        for chunk, _ in self.chunks([place], {place: "object"}, {}):
+            texts.add(chunk[place])
+        return texts.join()
+
+    @cached_property
+    def most_rows(self) -> int:
+        """Not less than the number of rows."""
+        return self.data.count(b"\n") + 1
+
+    def records(self) -> Iterator[tuple[str, int]]:
+        """The header and each row as they stand in the file, and the number of their cells."""
+        lines = _lines(self.data, len(self.prefix.encode()))
+        for cells, record in _records(self.path, lines, self.delimiter):
+            yield record, len(cells)
+
+    def quote(self, cell: str) -> str:
+        """A cell as it stands in a row."""
+        if any(character in cell for character in (self.delimiter, '"', "\n", "\r")):
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
+
+    def with_cells(
+        self, columns: Mapping[str, Sequence[str]], rows: Mapping[str, Sequence[str]]
+    ) -> bytes:
+        """The file with more columns, and more rows at its end, whose other cells are empty."""
+        names = [*self.names, *columns]
+        width, records = len(self.header), self.records()
+        cells = zip(*([name, *column] for name, column in columns.items()), strict=True)
+        lines = [self.prefix.rstrip("\r\n")] if self.prefix else []
+        for record, size in records:
+            new = [self.quote(cell) for cell in next(cells, ())]
+            # A row may lack cells at its end, or have empty ones beyond the header's.
+            whole = record.removesuffix(self.delimiter * (size - width))
+            whole += self.delimiter * (width - size)
+            lines.append(self.delimiter.join([whole, *new]))
+        for row in zip(*(rows[name] for name in rows), strict=True):
+            given = dict(zip(rows, map(self.quote, row), strict=True))
+            lines.append(self.delimiter.join(given.get(name, "") for name in names))
+        return self.mark + self.newline.join([*lines, ""]).encode(self.encoding)
+
+
+def normal_name(name: str) -> str:
+    """A column's name in Unicode's composed form (NFC), so that both ways to write é are one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _lines(data: bytes, start: int) -> Iterator[str]:
+    """Lines with what ends them; also inside of quotes."""
+    file = io.BytesIO(data)
+    file.seek(start)
+    return iter(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+
+
+def _records(
+    path: str, lines: Iterator[str], delimiter: str, most: int | None = None
+) -> Iterator[tuple[list[str], str]]:
+    """Cells and text of each record that is not blank, without the end of its line."""
+    taken: list[str] = []
+
+    def take() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            yield line
+
+    try:
+        for cells in csv.reader(take(), delimiter=delimiter):
+            record = "".join(taken).rstrip("\r\n")
+            taken.clear()
+            if len(cells) > 1 or record.strip(" \t"):  # pandas too leaves blank lines out
+                yield cells, record
+                most = None if most is None else most - 1
+            if most == 0:
+                return
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a table: {error}") from None
+
+
+def _newline(path: str, data: bytes) -> str:
+    """What ends the lines of a text: pandas misreads those with carriage returns among others."""
+    if b"\r" not in data:
+        return "\n"
+    if b"\n" not in data:
+        return "\r"
+    if alone := re.search(rb"\r(?!\n)", data):
+        raise ValueError(
+            f"{path}: a carriage return without a line feed (byte {alone.start()}), where other "
+            "lines end otherwise; save the file with one kind of line ends"
+        )
+    return "\r\n" if data.find(b"\r") < data.find(b"\n") else "\n"
+
+
+def _prefix(data: bytes) -> str:
+    """The first line if it only says the delimiter, as Excel understands it."""
+    line = data[: data.find(b"\n") + 1]
+    bare = line.strip().strip(b'"')
+    return line.decode() if bare.lower().startswith(b"sep=") and len(bare) == 5 else ""
+
+
+def _find_delimiter(lines: Iterator[str]) -> str:
+    """What divides the header and rows into the same number of cells, at least two.
+
+    If nothing does, there is one column: then what divides no row.
+    """
+    text = "".join(line for line, _ in zip(lines, range(10 * _SAMPLE), strict=False))
+    sizes = {delimiter: _sizes(text, delimiter) for delimiter in DELIMITERS}
+
+    def agreement(delimiter: str) -> float:
+        header, *rows = sizes[delimiter]
+        return rows.count(header) / max(len(rows), 1)
+
+    several = [
+        delimiter
+        for delimiter, (header, *rows) in sizes.items()
+        if header > 1 and max(rows, default=2) > 1
+    ]
+    if several:  # max takes the first of equals: a semicolon in every row is hardly in a cell
+        return max(several, key=agreement)
+    return next((mark for mark in reversed(DELIMITERS) if max(sizes[mark]) == 1), ",")
+
+
+def _sizes(text: str, delimiter: str) -> list[int]:
+    """How many cells the first records have; one where they cannot be read."""
+    records = _records("", io.StringIO(text, newline=""), delimiter, _SAMPLE)
+    try:
+        return [len(cells) for cells, _ in records] or [1]
+    except ValueError:
+        return [1]
+
+
+def _without_empty_rows(data: bytes, delimiter: str) -> tuple[bytes, int]:
+    """A text without the rows at its end that hold nothing, and how many there were."""
+    blank, empty_rows, end = b" \t\r\n" + delimiter.encode(), 0, len(data)
+    while end:
+        begin = data.rfind(b"\n", 0, end - 1) + 1
+        line = data[begin:end]
+        if line.strip(blank):
+            break
+        empty_rows += delimiter.encode() in line
+        end = begin
+    return data[:end], empty_rows
+
+
+def _unique_names(header: Sequence[str]) -> Iterable[str]:
+    """The header's cells, with a name for those without, and one of its own for each."""
+    line = io.StringIO()
+    csv.writer(line).writerow(header)
+    line.seek(0)
+    return import_pandas().read_csv(line, nrows=0, index_col=False, skip_blank_lines=False).columns
+
+
+def _bare_names(names: Iterable[str]) -> list[str]:
+    """Names composed and without surrounding blanks, except where two would then be the same."""
+    names = list(names)
+    taken = set(names)
+    bare_names = []
+    for name in names:
+        bare = normal_name(name.strip())
+        bare_names.append(bare if bare and bare not in taken else name)
+        taken.add(bare)
+    return bare_names

@@ -1,0 +1,248 @@
+"""The command line on tables as people have them: notations, marks, names, groups, files."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import unicodedata
+
+import numpy as np
+import pytest
+
+import cylstm
+from cylstm.cli import main
+from cylstm.cli.recipe import Recipe
+from cylstm.tables import Column, Notation
+
+pytest.importorskip("pandas")
+
+QUICK = ["--epochs", "2", "--hidden-size", "8", "--quiet"]
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder: its status and all that it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        status = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+def write(path, header, rows, delimiter=","):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+
+
+def waves(form=str, rows=120):
+    """Rows of a number, a wave, and a few different values, each written by `form`."""
+    rng = np.random.default_rng(0)
+    return [
+        (
+            form(round(1500 + 900 * math.sin(n / 5) + float(rng.normal()), 2)),
+            form(round(2 * math.sin(n / 20)) / 2),
+        )
+        for n in range(rows)
+    ]
+
+
+def english(value):
+    return f"{value:,.2f}"
+
+
+def german(value):
+    return english(value).translate(str.maketrans(",.", ".,"))
+
+
+# --- notations ----------------------------------------------------------------------------------
+
+
+def test_a_model_is_the_same_in_every_notation(cli):
+    weights, predictions = [], []
+    for form, delimiter in ((str, ","), (english, ","), (german, ";")):
+        write("data.csv", ["y", "x"], waves(form), delimiter)
+        status, out = cli("train", "data.csv", "--target", "y", "--horizon", "2", *QUICK)
+        assert status == 0
+        assert "2 numbers" not in out
+        assert "1 number: x" in out
+        assert ("numbers     x" in out) == (form is german)
+        weights.append(cylstm.load("model.safetensors").parameters["head.weight"].tolist())
+        assert cli("predict", "model.safetensors", "data.csv", "-o", "out.csv")[0] == 0
+        with open("out.csv", newline="", encoding="utf-8") as file:
+            cells = [row["y_forecast"] for row in csv.DictReader(file, delimiter=delimiter)]
+        assert any("," in cell for cell in cells) == (form is german)
+        predictions.append([float(cell.replace(",", ".")) for cell in cells if cell])
+    assert weights[0] == weights[1] == weights[2]
+    assert predictions[0] == predictions[1] == predictions[2]
+
+
+def test_how_numbers_are_read_is_said_and_stored(cli):
+    rows = [
+        (f"{1000 + n % 7:,}.50", f"{n % 5 + 1}.25M", f"{n % 3}.5%", f"${n % 4}") for n in range(80)
+    ]
+    write("data.csv", ["price", "volume", "change", "fee"], rows)
+    status, out = cli("train", "data.csv", "--target", "price", *QUICK)
+    assert status == 0
+    for line in (
+        "price: '1,000.50' is read as 1000.5",
+        "volume: '1.25M' is read as 1250000",
+        "change: '0.5%' is read as 0.5",
+        "fee: '$0' is read as 0",
+    ):
+        assert line in out
+    stored = Recipe.from_dict(cylstm.load("model.safetensors").extras["table"]).notations
+    assert stored["price"] == Notation(".", ",")
+    assert stored["change"] == Notation(".", "", "%")
+    write("bare.csv", ["price", "volume", "change", "fee"], [(*row[:2], 0.5, 1) for row in rows])
+    status, out = cli("predict", "model.safetensors", "bare.csv", "-o", "out.csv")
+    assert status == 2
+    assert "column 'change', row 1: '0.5' is not a number" in out
+
+
+def test_predict_reads_as_training_did(cli):
+    write("data.csv", ["y", "x"], [(f"{n % 7},5", f"{n % 5},25") for n in range(80)], ";")
+    assert cli("train", "data.csv", "--target", "y", *QUICK)[0] == 0
+    # Alone these could be thousands.
+    write("new.csv", ["y", "x"], [(f"{n % 7 + 1},125", f"{n % 5 + 1},250") for n in range(80)], ";")
+    assert cli("predict", "model.safetensors", "new.csv", "-o", "out.csv")[0] == 0
+    with open("out.csv", newline="") as file:
+        cells = [row["y_forecast"] for row in csv.DictReader(file, delimiter=";")]
+    assert 0 < float(cells[-1].replace(",", ".")) < 10
+    write("points.csv", ["y", "x"], [(f"{n % 7}.5", f"{n % 5}.25") for n in range(80)])
+    status, out = cli("predict", "model.safetensors", "points.csv", "-o", "out.csv")
+    assert status == 2
+    assert "with ',' before decimals, as in training" in out
+
+
+def test_two_readings_are_an_error_that_options_resolve(cli):
+    write("data.csv", ["y"], [(f"{n % 7 + 1},125",) for n in range(80)], ";")
+    status, out = cli("train", "data.csv", "--target", "y", *QUICK)
+    assert status == 2
+    assert "'1,125' can be read as 1.125 or 1125" in out
+    for option, level in (("--decimal=,", 1), ("--thousands=,", 1000)):
+        assert cli("train", "data.csv", "--target", "y", option, *QUICK)[0] == 0
+        fill = cylstm.load("model.safetensors").extras["table"]["fill"]
+        assert level < fill < 10 * level
+    assert cli("train", "data.csv", "--target", "y", "--decimal=;", *QUICK)[0] == 2
+
+
+# --- no value -----------------------------------------------------------------------------------
+
+
+def test_a_value_that_may_mean_none_is_said_and_can_be_marked(cli):
+    rows = [(-999 if n % 20 == 3 else y, x) for n, (y, x) in enumerate(waves(float))]
+    write("data.csv", ["y", "x"], rows)
+    _, out = cli("train", "data.csv", "--target", "y", *QUICK)
+    assert "y: -999 comes 6 times" in out
+    assert "--missing=-999" in out
+    _, out = cli("train", "data.csv", "--target", "y", "--missing=-999", *QUICK)
+    assert "y: 6 rows neither learned nor judged" in out
+    assert "comes 6 times" not in out
+    assert cli("predict", "model.safetensors", "data.csv", "-o", "out.csv")[0] == 0
+    with open("out.csv", newline="") as file:
+        forecasts = [float(row["y_forecast"] or "nan") for row in csv.DictReader(file)]
+    assert np.nanmin(forecasts) > 0
+
+
+def test_copies_of_rows_are_said(cli):
+    rows = [(n, n % 7) for n in range(100) for _ in range(1 + (n % 10 == 0))]
+    write("data.csv", ["t", "y"], rows)
+    _, out = cli("train", "data.csv", "--target", "y", "--time", "t", *QUICK)
+    assert "10 rows equal to another in every cell: left out" in out
+    assert "the time of the row before" not in out
+    assert "--group" not in out
+
+
+# --- names, groups, files -----------------------------------------------------------------------
+
+
+def test_names_with_commas_blanks_and_umlauts(cli):
+    header = ["größe, m", "länge, m", "x y", "z"]
+    write("data.csv", header, [(n % 5, n % 7, n % 3, n % 4) for n in range(80)])
+    asked = [unicodedata.normalize("NFD", name) for name in header]
+    words = ["train", "data.csv", "--target", asked[0], *QUICK]
+    for inputs in (
+        ["--input", asked[1], "--input", "x y"],
+        ["--inputs", f'"{asked[1]}",x y'],
+        ["--inputs", "x y", "--input", asked[1]],
+    ):
+        _, out = cli(*words, *inputs)
+        assert "2 numbers:" in out
+        columns = cylstm.load("model.safetensors").extras["table"]["columns"]
+        assert {column["name"] for column in columns} == {"länge, m", "x y"}
+    assert cli("predict", "model.safetensors", "data.csv", "-o", "out.csv")[0] == 0
+
+
+@pytest.mark.parametrize("group", [["--group", "a,b"], ["--group", "a", "--group", "b"]])
+def test_several_columns_name_a_series(cli, group):
+    rows = [(a, b, n, 10 * a + b + n % 3) for a in (1, 2) for b in (1, 2) for n in range(60)]
+    write("data.csv", ["a", "b", "t", "y"], rows)
+    _, out = cli("train", "data.csv", "--target", "y", "--time", "t", *group, *QUICK)
+    assert "240 rows, 4 series" in out
+    assert cli("predict", "model.safetensors", "data.csv", "-o", "out.csv")[0] == 0
+    with open("out.csv", newline="") as file:
+        future = list(csv.DictReader(file))[240:]
+    assert [(row["a"], row["b"], row["t"]) for row in future] == [
+        (a, b, "60") for a in "12" for b in "12"
+    ]
+
+
+def test_packed_files_go_in_and_out(cli, tmp_path):
+    write("data.csv", ["y", "x"], waves())
+    (tmp_path / "data.csv.gz").write_bytes(gzip.compress((tmp_path / "data.csv").read_bytes()))
+    assert cli("train", "data.csv.gz", "--target", "y", *QUICK)[0] == 0
+    for name in ("out.csv", "out.csv.gz"):
+        assert cli("predict", "model.safetensors", "data.csv.gz", "-o", name)[0] == 0
+    packed, plain = (tmp_path / name for name in ("out.csv.gz", "out.csv"))
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    status, out = cli("predict", "model.safetensors", "data.csv.gz", "-o", "out.xlsx")
+    assert status == 2
+    assert "only CSV is written" in out
+
+
+def test_empty_rows_at_the_end_are_said(cli):
+    write("data.csv", ["y", "x", ""], [(*row, "") for row in waves()] + [("", "", "")] * 3)
+    _, out = cli("train", "data.csv", "--target", "y", *QUICK)
+    assert "120 rows" in out
+    assert "3 rows at the end without any value" in out
+    assert "Unnamed" not in out
+
+
+# --- the model file -----------------------------------------------------------------------------
+
+
+def recipe(**changes):
+    made = Recipe("regression", "y", (Column("x"),), ("g",), None, 4, missing=("-9",))
+    return made.to_dict() | {"notations": {"x": {"decimal": ","}}} | changes
+
+
+def test_a_recipe_survives_a_model_file():
+    made = Recipe.from_dict(recipe())
+    assert made.group == ("g",)
+    assert made.missing == ("-9",)
+    assert made.notations == {"x": Notation(",")}
+    assert Recipe.from_dict(made.to_dict()) == made
+    assert Recipe.from_dict(recipe(group="g")) == made
+    assert Recipe.from_dict(recipe(group=None)).group == ()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"group": 3},
+        {"group": [1]},
+        {"missing": {"a": 1}},
+        {"missing": [None]},
+        {"notations": []},
+        {"notations": {"x": {"decimal": "x"}}},
+        {"notations": {"x": {"colour": "."}}},
+        {"notations": {"x": None}},
+    ],
+)
+def test_a_damaged_recipe_is_refused(damage):
+    with pytest.raises(ValueError, match="damaged description of the table"):
+        Recipe.from_dict(recipe(**damage))

@@ -96,22 +96,23 @@ def fit_linear(
     -------
     LinearPath
     """
-    folds = _folds(place)
+    folds, width = _folds(place), windows.shape[1]
+    origin = windows.mean()  # products of what is far from zero would lose what it varies by
     paths = []
     for lead in range(1, targets.shape[1] + 1):
-        x, y = _Inputs(windows, future[:, lead - 1]), targets[:, lead - 1]
-        candidates = list(_candidates(windows.shape[1], lead, season))
-        errors = []
-        for candidate in candidates:
-            misses = [
-                x.apply(x.fit(y, before, *candidate), judged) - y[judged]
-                for before, judged in folds
-            ]
-            errors.append(np.mean(np.square(np.concatenate(misses))))
+        rows = _Rows(windows - origin, future[:, lead - 1], targets[:, lead - 1] - origin)
+        sums = [(rows.moments(before), rows.moments(judged)) for before, judged in folds]
+        candidates = list(_candidates(width, lead, season))
+        errors = [
+            sum(judged.error(before.fit(*candidate)) for before, judged in sums)
+            for candidate in candidates
+        ]
         shares = _shares(errors, [anchor for anchor, *_ in candidates])
-        paths.append(sum(share * x.fit(y, fitted, *candidates[i]) for i, share in shares.items()))
-    weights, width = np.array(paths), windows.shape[1]
-    return LinearPath(weights[:, :width], weights[:, width:-1], weights[:, -1])
+        whole = rows.moments(fitted)
+        paths.append(sum(share * whole.fit(*candidates[i]) for i, share in shares.items()))
+    weights = np.array(paths)
+    bias = weights[:, -1] + origin * (1.0 - weights[:, :width].sum(axis=1))
+    return LinearPath(weights[:, :width], weights[:, width:-1], bias)
 
 
 def _folds(place: Floats) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -149,41 +150,58 @@ def _candidates(width: int, lead: int, season: int) -> Iterator[tuple[Floats, bo
         yield anchor, levels, count, penalty
 
 
-class _Inputs:
-    """Windows and future inputs of one lead as the inputs of a regression."""
+class _Rows:
+    """Windows, known future inputs and targets of one lead, side by side."""
 
-    def __init__(self, windows: Floats, future: Floats) -> None:
-        self.x = np.hstack([windows, future])
+    def __init__(self, windows: Floats, future: Floats, targets: Floats) -> None:
+        self.table = np.column_stack([windows, future, np.ones(len(windows)), targets])
         self.width = windows.shape[1]
 
-    def fit(
-        self,
-        y: Floats,
-        rows: NDArray[np.bool_],
-        anchor: Floats,
-        levels: bool,
-        lags: int,
-        alpha: float,
-    ) -> Floats:
+    def moments(self, chosen: NDArray[np.bool_]) -> _Moments:
+        part = self.table[chosen]
+        return _Moments(part.T @ part, self.width)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums of products over some rows: all that their regressions and errors depend on.
+
+    Attributes
+    ----------
+    sums : ndarray of float64, shape (W + Q + 2, W + Q + 2)
+        Of windows, future inputs, 1 and the target, in this order.
+    width : int
+        W.
+    """
+
+    sums: Floats
+    width: int
+
+    def fit(self, anchor: Floats, levels: bool, lags: int, alpha: float) -> Floats:
         """Weights of the whole window, of the future inputs and the bias, in one vector."""
         basis = self._basis(levels, lags)
-        x, rest = self.x[rows] @ basis, y[rows] - self.x[rows, : self.width] @ anchor
-        mean, offset = x.mean(axis=0), rest.mean()
-        x = x - mean
-        gram = x.T @ x
+        inputs, count = self.sums[:-2], self.sums[-2, -2]
+        rest = (
+            self.sums[:-1, -1] - self.sums[:-1, : self.width] @ anchor
+        )  # products with what the anchor leaves
+        mean, offset = basis.T @ inputs[:, -2] / count, rest[-1] / count
+        gram = basis.T @ inputs[:, :-2] @ basis - count * np.outer(mean, mean)
         penalty = alpha * max(np.trace(gram) / max(len(gram), 1), 1e-12)
-        slope = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T @ (rest - offset))
+        products = basis.T @ rest[:-1] - count * mean * offset
+        slope = np.linalg.solve(gram + penalty * np.eye(len(gram)), products)
         weights = basis @ slope
         weights[: self.width] += anchor
         return np.append(weights, offset - mean @ slope)
 
-    def apply(self, weights: Floats, rows: NDArray[np.bool_]) -> Floats:
-        return self.x[rows] @ weights[:-1] + weights[-1]
+    def error(self, weights: Floats) -> float:
+        """Sum of squared errors of such weights over the rows."""
+        misses = np.append(weights, -1.0)
+        return max(float(misses @ self.sums @ misses), 0.0)
 
     def _basis(self, levels: bool, lags: int) -> Floats:
         """Columns of the regression as combinations of the inputs: levels, or less the last."""
-        kept = np.r_[self.width - lags : len(self.x[0])]
-        basis = np.eye(self.x.shape[1])[:, kept]
+        size = len(self.sums) - 2
+        basis = np.eye(size)[:, self.width - lags :]
         if not levels:
             basis[self.width - 1, : lags - 1] = -1.0
             basis = np.delete(basis, lags - 1, axis=1)

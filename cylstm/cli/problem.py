@@ -30,6 +30,9 @@ Positions = NDArray[np.int64]
 
 #: How many windows of no correction the share of the network's correction is weighed against.
 PRIOR_WINDOWS = 4
+#: Windows from which the linear path learns, at most: of more, one of every few. It has some tens
+#: of weights, and neighbours share most of their values.
+MOST_WINDOWS = 20_000
 
 
 class Problem:
@@ -209,13 +212,16 @@ class ForecastProblem(Problem):
 
     def _learn_linear(self, training: Positions, validation: Positions, *, refit: bool) -> None:
         ends = np.concatenate([training, validation])
+        fitted = refit | (np.arange(len(ends)) < len(training))
+        every = -(-len(ends) // MOST_WINDOWS)
+        ends, fitted = ends[::every], fitted[::every]
         start = self.timeline.start[ends]
         self.linear = fit_linear(
             self._windows(ends),
             self._future(ends),
             self.truth(ends) / self.spread[ends, None],
             (ends - start) / (self.timeline.stop[ends] - start),
-            fitted=refit | (np.arange(len(ends)) < len(training)),
+            fitted=fitted,
             season=self.recipe.season,
         )
         self.recipe = replace(self.recipe, linear=self.linear.to_dict())

@@ -319,12 +319,12 @@ def run(args: argparse.Namespace) -> int:
     problem = make_problem(recipe, table, timeline)
     ends = [problem.known_ends(parts == part) for part in range(3)]
     _check_parts(args, problem, ends)
-    problem.prepare(ends[TRAINING], ends[VALIDATION])
     model = _make_model(args, problem, ends[TRAINING])
     describe_data(problem, parts, ignored)
     say("model", describe_network(model))
     problem.release_table()
     del table
+    problem.prepare(ends[TRAINING], ends[VALIDATION])
 
     try:
         history = _fit(args, model, problem, ends)

@@ -11,6 +11,7 @@ from benchmarks.agreement import agreeing_tasks
 from benchmarks.cells import INFERENCE, TRAINING, TRAINING_DX, Cell, Work
 from benchmarks.characters import CHARACTERS
 from benchmarks.footprint import measure_footprint, streaming_peak
+from benchmarks.forecast import print_forecasts
 from benchmarks.grid import Row, measure_cell
 from benchmarks.load import TEAMS, measure_load
 from benchmarks.machine import describe
@@ -62,7 +63,19 @@ def run(
         run_plan(threads, rounds, results)
     if "footprint" in parts:
         run_footprint(rounds, results)
+    if "forecast" in parts:
+        run_forecast(results)
     return good
+
+
+def run_forecast(results: Results) -> None:
+    """Forecast the known series; needs scikit-learn, statsmodels and vega-datasets."""
+    print()
+    try:
+        results.put("forecast", {"rows": print_forecasts()})
+    except ImportError as error:
+        print(f"forecast: {error}")
+        results.put("forecast", {"absent": str(error)})
 
 
 def run_cells(

@@ -185,16 +185,19 @@ def streams(sequence: Array, count: int) -> Array:
     return sequence[: count * steps].reshape(count, steps, *sequence.shape[1:])
 
 
-def scaling(sequences: Sequence[Array]) -> tuple[Floats, Floats]:
+def scaling(sequences: Sequence[Array], *, predicted: bool = False) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column over all steps of all sequences.
 
     A column that does not vary (beyond the resolution of float32) gets a deviation of 1, so that
-    scaling by it only centres it.
+    scaling by it only centres it; where it is to be predicted, the least that float32 resolves, so
+    that a prediction in such units is the mean.
 
     Parameters
     ----------
     sequences : sequence of arrays (T_i, I)
         Without padding.
+    predicted : bool
+        Whether the columns are targets.
 
     Returns
     -------
@@ -212,8 +215,9 @@ def scaling(sequences: Sequence[Array]) -> tuple[Floats, Floats]:
     variance = sum(np.square(block - mean).sum(axis=0) for block in _blocks(sequences)) / steps
     std = np.sqrt(variance)
     float32 = np.finfo(np.float32)
-    constant = std <= np.maximum(float32.eps * np.abs(mean), float32.tiny)
-    return mean.astype(np.float32), np.where(constant, 1.0, std).astype(np.float32)
+    least = np.maximum(float32.eps * np.abs(mean), float32.tiny)
+    scale = np.where(std <= least, least if predicted else 1.0, std)
+    return mean.astype(np.float32), scale.astype(np.float32)
 
 
 def _blocks(sequences: Sequence[Array]) -> Iterator[NDArray[np.float64]]:

@@ -196,7 +196,10 @@ def _read_inputs(config: Config, x: Any, lengths: Any, prefix: str) -> list[Arra
         if array.ndim != 2 + len(width):
             axes = "B, T" if config["batch_first"] else "T, B"
             shape = ", ".join([axes, *map(str, width)])
-            raise ValueError(f"{name}: expected shape ({shape}), got {array.shape}")
+            raise ValueError(
+                f"{name}: expected shape ({shape}), as batch_first={config['batch_first']} says, "
+                f"got {array.shape}"
+            )
         inputs = _unpad(config, array, lengths)
     if not inputs:
         raise ValueError(f"{name}: expected at least one sequence, got none")
@@ -259,7 +262,8 @@ def _split_like(config: Config, x: Any, y: Any, inputs: list[Array], name: str) 
     array, leading = as_array(y, name), np.shape(x)[:2]
     if array.shape[:2] != leading:
         raise ValueError(
-            f"{name}: expected shape {leading} or {(*leading, '...')}, as x has, got {array.shape}"
+            f"{name}: expected shape {leading} or {(*leading, '...')}, as x has (batch_first="
+            f"{config['batch_first']}), got {array.shape}"
         )
     return _unpad(config, array, [len(sequence) for sequence in inputs])
 

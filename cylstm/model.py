@@ -79,7 +79,8 @@ class SequenceModel(Network):
         Probability with which training drops each output of every recurrent layer but the last.
     pooling : {None, "last", "mean", "max"}, default None
         What the head sees: each step's hidden state, or of each sequence the last, the mean, or
-        the greatest of each unit.
+        the greatest of each unit. The last of a bidirectional network is h_n, where each direction
+        ends: for the reverse one that is the first step, not y[:, -1].
     output_size : int
         Scores, O: classes, numbers to predict, or V.
     batch_first : bool, default False

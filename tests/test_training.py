@@ -131,24 +131,13 @@ def test_labels_of_several_types_are_a_mixture():
             classifier().fit(x, [labels[code] for code in codes], epochs=1)
 
 
+@pytest.mark.parametrize("mean", [0.0, 1.0, -4e6])
 @pytest.mark.parametrize("spread", [0.0, 1e-300, 1e-50, 1e-40])
-def test_targets_that_hardly_vary_are_constant(spread):
+def test_targets_that_hardly_vary_are_predicted_as_their_mean(mean, spread):
     x, _ = running_sums(5, 3)
     model = regressor()
-    model.fit(x, spread * x, epochs=1)
-    assert model.output_scale[1].tolist() == [1.0]
-
-
-@pytest.mark.parametrize("kind", ["S1", object])
-def test_labels_of_bytes_are_texts(kind):
-    x, y = labelled(20)
-    model = classifier()
-    labels = np.array([b"ab"[n : n + 1] for n in y], kind)
-    model.fit(x, labels, epochs=1, progress=False)
-    assert model.classes == ["a", "b"]
-    assert set(model.predict(x)) <= {"a", "b"}
-    with pytest.raises(ValueError, match="y: expected labels of bytes to be UTF-8"):
-        classifier().fit(x, [b"\xff", b"b"] * 10, epochs=1)
+    model.fit(x, mean + spread * x, epochs=1)
+    np.testing.assert_allclose(model.predict(x), mean, rtol=1e-6, atol=1e-37)
 
 
 def test_a_regression_learns_in_the_targets_units():

@@ -52,6 +52,11 @@ def _inputs(recipe: Recipe) -> list[str]:
     lines = [f"{recipe.target}: its past"] if recipe.task == "forecast" else []
     if numbers:
         lines.append(f"{count(len(numbers), 'number')}: {', '.join(numbers)}")
+    if recipe.future:
+        lines.append(f"known for the rows to come: {', '.join(recipe.future)}")
+    if recipe.network_share is not None:
+        mean = 100 * sum(recipe.network_share) / len(recipe.network_share)
+        lines.append(f"linear path, and {mean:.0f} % of the network's correction")
     for column in recipe.columns:
         if column.categories is not None:
             size = count(len(column.categories), "category", "categories")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,16 @@ from cylstm.tables import Notation, Table, TimeAxis, Timeline, pack, read_table
 
 from . import arguments, scoring
 from .console import check_output, count, number, say
-from .problem import Positions, Problem, make_problem
+from .problem import ForecastProblem, Positions, Problem, make_problem
 from .recipe import Recipe
+from .seen import unseen
 
 EPILOG = """\
 columns that are added
   forecast          TARGET_forecast and TARGET_rows_ahead: what the model says of
-                    a row, looking so many rows ahead; the rows to come after
-                    the end of each series are appended
+                    a row, looking so many rows ahead; the rows after the last
+                    known target of each series look 1, 2, 3 ... ahead from it;
+                    those that the table does not have are appended
   regression        TARGET_predicted
   classification    TARGET_predicted and its TARGET_probability
 
@@ -68,8 +69,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"{args.data}: too few rows: no series has the {recipe.window} that the model looks at"
         )
-    add = _add_forecasts if recipe.task == "forecast" else _add_predictions
-    table = add(problem, model, ends).without_rows(rows, rows + timeline.found.filled)
+    if isinstance(problem, ForecastProblem):
+        table = _add_forecasts(problem, model, ends)
+    else:
+        table = _add_predictions(problem, model, ends)
+    table = table.without_rows(rows, rows + timeline.found.filled)
     write_file(args.output, pack(Path(args.output), table.to_bytes()))
     say("saved", f"{args.output}: {count(len(table), 'row')}")
     return 0
@@ -125,16 +129,24 @@ def _add_predictions(problem: Problem, model: cylstm.SequenceModel, ends: Positi
     return problem.table.with_columns(problem.timeline.rows[ends], columns)
 
 
-def _add_forecasts(problem: Problem, model: cylstm.SequenceModel, ends: Positions) -> Table:
+def _add_forecasts(problem: ForecastProblem, model: cylstm.SequenceModel, ends: Positions) -> Table:
     """The table with a forecast in every row that one reaches, and with the rows to come."""
     timeline, horizon = problem.timeline, problem.recipe.horizon
     forecasts = problem.predict(model, ends)
-    inside = ends + horizon < timeline.stop[ends]
-    reached = ends[inside] + horizon
-    columns = _forecast_columns(problem, forecasts[inside, -1], [horizon] * len(reached))
-    table = problem.table.with_columns(timeline.rows[reached], columns)
+    latest = problem.last_known()
+    last = np.intersect1d(ends, latest[latest >= 0])
+    inside = ends + horizon <= latest[ends]
+    origins = np.concatenate([ends[inside], np.repeat(last, horizon)])
+    ahead = np.concatenate(
+        [np.full(np.count_nonzero(inside), horizon), np.tile(np.arange(1, horizon + 1), len(last))]
+    )
+    held = origins + ahead < timeline.stop[origins]
+    origins, ahead = origins[held], ahead[held]
+    columns = _forecast_columns(
+        problem, forecasts[np.searchsorted(ends, origins), ahead - 1], ahead
+    )
+    table = problem.table.with_columns(timeline.rows[origins + ahead], columns)
 
-    last = ends[ends + 1 == timeline.stop[ends]]
     _report_scores(problem, ends, forecasts)
     if short := len(timeline.names) - len(last):
         say(
@@ -146,24 +158,47 @@ def _add_forecasts(problem: Problem, model: cylstm.SequenceModel, ends: Position
         "forecast",
         f"{count(horizon, 'row')} beyond the end of {count(len(last), 'series', 'series')}",
     )
+    if beyond := _rows_beyond(problem, last):
+        say("warning", f"{count(beyond, 'row')} beyond the model's horizon: no forecast")
     return table.with_rows(_future_rows(problem, last, forecasts[np.searchsorted(ends, last)]))
+
+
+def _rows_beyond(problem: Problem, last: Positions) -> int:
+    """How many rows of the file come later than the horizon after these positions."""
+    timeline = problem.timeline
+    late = [np.arange(end + problem.recipe.horizon + 1, timeline.stop[end]) for end in last]
+    return int(_in_file(problem)[np.concatenate([*late, last[:0]])].sum())
+
+
+def _in_file(problem: Problem) -> NDArray[np.bool_]:
+    """Which positions are rows of the file and not inserted in gaps, shape (N,)."""
+    return problem.timeline.rows < len(problem.table) - problem.timeline.found.filled
 
 
 def _future_rows(
     problem: Problem, last: Positions, forecasts: NDArray[np.float64]
 ) -> dict[str, list[str]]:
-    """Cells of the rows after the series that end at the positions `last`."""
+    """Cells of the rows that the table does not have.
+
+    `last` are the series' last positions with a known target, (S,); `forecasts` those made there,
+    (S, K).
+    """
     recipe, timeline, horizon = problem.recipe, problem.timeline, problem.recipe.horizon
-    cells = _forecast_columns(problem, forecasts.ravel(), [*range(1, horizon + 1)] * len(last))
-    ends = timeline.rows[last]
+    had = timeline.stop[last] - 1 - last  # rows after the last known target
+    ahead = np.broadcast_to(np.arange(1, horizon + 1), forecasts.shape)
+    new = ahead > had[:, None]
+    cells = _forecast_columns(problem, forecasts[new], ahead[new])
     for column in recipe.group:
-        names = problem.table.text(column).iloc[ends]
-        cells[column] = [name for name in names for _ in range(horizon)]
-    return cells | timeline.cells_after(last, horizon)
+        names = problem.table.text(column).iloc[timeline.rows[last]]
+        cells[column] = [*np.repeat(names.to_numpy(object), new.sum(axis=1))]
+    for column, texts in timeline.cells_after(timeline.stop[last] - 1, horizon).items():
+        following = np.array(texts, object).reshape(forecasts.shape)
+        cells[column] = [*following[ahead <= np.maximum(horizon - had, 0)[:, None]]]
+    return cells
 
 
 def _forecast_columns(
-    problem: Problem, values: NDArray[np.float64], ahead: Sequence[int]
+    problem: Problem, values: NDArray[np.float64], ahead: NDArray[np.int64]
 ) -> dict[str, list[str]]:
     target = problem.recipe.target
     return {
@@ -184,10 +219,23 @@ def _cells(values: NDArray[Any], notation: Notation) -> list[str]:
 
 
 def _report_scores(problem: Problem, ends: Positions, predictions: NDArray[Any]) -> None:
-    """Say how good the predictions are where the table knows the truth."""
-    known = problem.known_ends(np.ones(len(problem.timeline), bool))
-    if len(known):
+    """Say how good the predictions are where the table knows the truth and training did not."""
+    new = unseen(problem.recipe, problem.table, problem.timeline)
+    known = problem.known_ends(new)
+    if not len(known):
+        if len(problem.known_ends(np.ones(len(new), bool))):
+            say("score", "none: the model was trained on all rows whose target is known")
+    else:
         task, found = problem.recipe.task, predictions[np.searchsorted(ends, known)]
         scores = scoring.score(task, problem.truth(known), {"model": found})
         values = ", ".join(f"{name} {number(value)}" for name, value in scores["model"].items())
-        say("score", f"{values} ({count(len(known), 'known target')})")
+        say("score", f"{values} ({_which(problem, known, new)})")
+
+
+def _which(problem: Problem, known: Positions, new: NDArray[np.bool_]) -> str:
+    """Which targets were scored."""
+    what = count(len(known), "known target")
+    if new.all():
+        return f"{what}, none of a row that the model was trained on"
+    rows = count(int((new & _in_file(problem)).sum()), "row")
+    return f"{what} of the {rows} after those the model was trained on"

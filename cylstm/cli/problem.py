@@ -11,11 +11,13 @@ K rows ahead (the horizon).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.forecasting import fit_linear
 from cylstm.tables import CalendarColumn, Column, Table, Timeline
 
 from .recipe import Recipe, deviation
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
+
+#: How many windows of no correction the share of the network's correction is weighed against.
+PRIOR_WINDOWS = 4
+#: Windows from which the linear path learns, at most: of more, one of every few. It has some tens
+#: of weights, and neighbours share most of their values.
+MOST_WINDOWS = 20_000
 
 
 class Problem:
@@ -70,6 +78,12 @@ class Problem:
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         """What one would say without a model, knowing the training windows; by name."""
         raise NotImplementedError
+
+    def prepare(self, training: Positions, validation: Positions) -> None:
+        """Learn what comes before the network; it changes the recipe."""
+
+    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
+        """Learn what comes after the network; it changes the recipe."""
 
     def _read_target(self) -> None:
         raise NotImplementedError
@@ -131,9 +145,9 @@ class ClassificationProblem(RowProblem):
 class ForecastProblem(Problem):
     """Predict the target of the K rows after a window; targets have shape (M, K).
 
-    The model sees and predicts changes, not levels, in units of the series' spread: so a trend
-    that leaves the range seen in training does no harm. What it predicts is the change from the
-    window's last value.
+    A linear path forecasts from the window's values; the network, which sees changes and not
+    levels, in units of the series' spread, learns what the linear path leaves over. Validation
+    says which share of the network's correction is added at each lead.
     """
 
     def _read_target(self) -> None:
@@ -141,6 +155,8 @@ class ForecastProblem(Problem):
         self.observed = self.table.numbers(target.name)[self.timeline.rows]
         self.spread = self._spreads()
         self.level = target.encode(self.table, self.timeline)[:, 0] / self.spread
+        self.known_inputs = self._known_inputs()
+        self.linear = self.recipe.linear_path()
 
     def ends(self) -> Positions:
         return np.flatnonzero(
@@ -155,14 +171,95 @@ class ForecastProblem(Problem):
 
     def targets(self, ends: Positions) -> NDArray[Any]:
         scaled = self.truth(ends) / self.spread[ends, None]
-        return (scaled - self.level[ends, None]).astype(np.float32)
+        return (scaled - self._linear(ends)).astype(np.float32)
 
     def truth(self, ends: Positions) -> NDArray[Any]:
         return self.observed[ends[:, None] + np.arange(1, self.recipe.horizon + 1)]
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         outputs = super().predict(model, ends).reshape(len(ends), self.recipe.horizon)
-        return (outputs + self.level[ends, None]) * self.spread[ends, None]
+        share = self.recipe.network_share
+        outputs = outputs * (1.0 if share is None else np.array(share))
+        return (self._linear(ends) + outputs) * self.spread[ends, None]
+
+    def prepare(self, training: Positions, validation: Positions) -> None:
+        """Fit the linear path to the training windows, chosen by those and the validation's."""
+        self._learn_linear(training, validation, refit=False)
+
+    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
+        """Choose the share of the network's correction that validation bears out.
+
+        Then the linear path is fitted once more, to the validation windows too.
+        """
+        if not len(validation):
+            return
+        left, outputs = self.targets(validation), super().predict(model, validation)
+        outputs = outputs.reshape(left.shape).astype(np.float64)
+        power = np.maximum(np.square(outputs).sum(axis=0), np.finfo(float).tiny)
+        share = np.clip((left * outputs).sum(axis=0) / power, 0.0, 1.0)
+        worth = len(validation) / np.arange(1, self.recipe.horizon + 1)  # since targets overlap
+        share = share * worth / (worth + PRIOR_WINDOWS)
+        self.recipe = replace(self.recipe, network_share=tuple(map(float, share)))
+        self._learn_linear(training, validation, refit=True)
+
+    def last_known(self) -> Positions:
+        """For each position the last one of its series whose target is known; -1 if none is."""
+        latest = np.full(len(self.timeline), -1)
+        for _, places in self.timeline.series:
+            known = np.flatnonzero(np.isfinite(self.observed[places]))
+            latest[places] = places.start + known[-1] if len(known) else -1
+        return latest
+
+    def _learn_linear(self, training: Positions, validation: Positions, *, refit: bool) -> None:
+        ends = np.concatenate([training, validation])
+        fitted = refit | (np.arange(len(ends)) < len(training))
+        every = -(-len(ends) // MOST_WINDOWS)
+        ends, fitted = ends[::every], fitted[::every]
+        start = self.timeline.start[ends]
+        self.linear = fit_linear(
+            self._windows(ends),
+            self._future(ends),
+            self.truth(ends) / self.spread[ends, None],
+            (ends - start) / (self.timeline.stop[ends] - start),
+            fitted=fitted,
+            season=self.recipe.season,
+        )
+        self.recipe = replace(self.recipe, linear=self.linear.to_dict())
+
+    def _linear(self, ends: Positions) -> Floats:
+        """The linear path's forecast in units of the spread, (M, K)."""
+        return self.linear(self._windows(ends), self._future(ends))
+
+    def _windows(self, ends: Positions) -> Floats:
+        return self.level[ends[:, None] + np.arange(1 - self.recipe.window, 1)]
+
+    def _future(self, ends: Positions) -> Floats:
+        """Known inputs of the rows ahead, (M, K, Q)."""
+        start, stop = self.timeline.start[ends, None], self.timeline.stop[ends, None]
+        places = ends[:, None] + np.arange(1, self.recipe.horizon + 1)
+        series = np.searchsorted(np.unique(self.timeline.start), start)
+        beyond = len(self.timeline) + series * self.recipe.horizon + places - stop
+        return self.known_inputs[np.where(places < stop, places, beyond)]
+
+    def _known_inputs(self) -> Floats:
+        """Known inputs of all positions, then of the K rows after each series, (N + S K, Q).
+
+        After a series' end the calendar goes on, where rows have a frequency; everything else
+        stays as in the last row.
+        """
+        timeline, horizon, calendar = self.timeline, self.recipe.horizon, self.recipe.calendar
+        columns: list[Column | CalendarColumn] = [*self.recipe.known_columns, *calendar]
+        none = np.zeros((len(timeline), 0))
+        inside = np.hstack([none, *(c.encode(self.table, timeline) for c in columns)])
+        last = np.unique(timeline.stop) - 1
+        beyond = inside[np.repeat(last, horizon)]
+        if calendar and timeline.axis:
+            following = [timeline.after(end, horizon) for end in last]
+            if all(map(len, following)):
+                wall = timeline.axis.wall(np.concatenate(following))
+                known = np.hstack([column.at(wall) for column in calendar])
+                beyond[:, -known.shape[1] :] = known
+        return np.concatenate([inside, beyond])
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         found = {"last value": self._same_place(ends, 1)}
@@ -170,6 +267,12 @@ class ForecastProblem(Problem):
             found[f"last season ({self.recipe.season} rows)"] = self._same_place(
                 ends, self.recipe.season
             )
+        window = self.recipe.window
+        if window > 1:
+            slope = (self.level[ends] - self.level[ends - window + 1]) / (window - 1)
+            drift = self.level[ends, None] + slope[:, None] * np.arange(1, self.recipe.horizon + 1)
+            found["drift"] = drift * self.spread[ends, None]
+        found["linear path alone"] = self._linear(ends) * self.spread[ends, None]
         return found
 
     def _same_place(self, ends: Positions, season: int) -> Floats:
@@ -182,7 +285,8 @@ class ForecastProblem(Problem):
         """Change from the last row, change from the last season, distance to the running mean."""
         lags = [1, self.recipe.season] if self.recipe.season else [1]
         changes = [self.level - self.level[self._before(lag)] for lag in lags]
-        return [np.column_stack([*changes, self.level - self._running_mean()])]
+        future = self._future(np.arange(len(self.timeline))).reshape(len(self.timeline), -1)
+        return [np.column_stack([*changes, self.level - self._running_mean(), future])]
 
     def _before(self, lag: int) -> Positions:
         """The position `lag` rows before each, itself where its series does not go back so far."""

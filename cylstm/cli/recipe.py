@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cylstm.arrays import as_choice, as_size
+from cylstm.forecasting import LinearPath
 from cylstm.tables import (
     CalendarColumn,
     Column,
@@ -52,6 +53,14 @@ class Recipe:
         The target's training mean, where a forecast finds no value yet.
     spreads : dict of str to float
         Standard deviation of each training series' target, by which forecasts are scaled.
+    future : tuple of str
+        Names of the columns whose values are known for the rows to come.
+    seen : dict
+        Until where each series was seen in training and validation, see `seen.learn_seen`.
+    linear : dict or None
+        The forecast's `LinearPath` as plain data; None: the last value.
+    network_share : tuple of K floats or None
+        How much of the network's correction is added at each lead; None: all of it.
     notations : dict of str to Notation
         How each column of numbers, the target among them, writes them.
     missing : tuple of str
@@ -59,7 +68,7 @@ class Recipe:
     fill_gaps : bool
         Whether rows that are absent from the time's frequency are inserted, empty.
     calendar : tuple of CalendarColumn
-        Inputs that follow from a row's time.
+        Inputs that follow from a row's time, so that they are known for the rows to come too.
     """
 
     task: str
@@ -72,6 +81,10 @@ class Recipe:
     season: int = 0
     fill: float = 0.0
     spreads: dict[str, float] = field(default_factory=dict)
+    future: tuple[str, ...] = ()
+    seen: dict[str, Any] = field(default_factory=dict)
+    linear: dict[str, Any] | None = None
+    network_share: tuple[float, ...] | None = None
     notations: dict[str, Notation] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     fill_gaps: bool = False
@@ -84,6 +97,36 @@ class Recipe:
             "time": None if self.time is None else self.time.to_dict(),
             "calendar": [column.name for column in self.calendar],
         }
+
+    @property
+    def known_columns(self) -> list[Column]:
+        """The table's input columns that are known for the rows to come."""
+        return [column for column in self.columns if column.name in self.future]
+
+    def linear_path(self) -> LinearPath:
+        """The forecast's linear part."""
+        known: list[Column | CalendarColumn] = [*self.known_columns, *self.calendar]
+        inputs = sum(len(column.features) for column in known)
+        if self.linear is None:
+            return LinearPath.last_value(self.horizon, self.window, inputs)
+        return LinearPath.from_dict(self.linear, self.horizon, self.window, inputs)
+
+    def check_forecast(self) -> None:
+        """Raise ValueError if the parts of a forecast do not fit each other."""
+        self.linear_path()
+        share = self.network_share
+        if share is not None and not (
+            len(share) == self.horizon and all(0 <= value <= 1 for value in share)
+        ):
+            raise ValueError(f"network_share: expected {self.horizon} numbers from 0 to 1")
+        if not isinstance(self.seen, dict):
+            raise ValueError("seen: expected a dict")
+        kind: Any = (int, float, str) if self.time else list
+        if not all(isinstance(until, kind) for until in self.seen.values()):
+            raise ValueError("seen: expected a time, or a number of rows and a digest")
+        for until in self.seen.values():
+            if isinstance(until, str):
+                np.datetime64(until)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -103,8 +146,11 @@ class Recipe:
                     for name, notation in data.get("notations", {}).items()
                 },
                 "calendar": calendar_columns(_texts(data.get("calendar", ()))),
+                "future": _texts(data.get("future", ())),
             }
-            return cls(**{**data, **read})
+            recipe = cls(**{**data, **read})
+            recipe.check_forecast()
+            return recipe
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged description of the table: {error!r}") from None
 
@@ -117,8 +163,8 @@ def learn_recipe(
     Parameters
     ----------
     args : argparse.Namespace
-        With task, target, inputs, categories, calendar, group, missing, window, horizon, season
-        and fill_gaps.
+        With task, target, inputs, future, categories, calendar, group, missing, window, horizon,
+        season and fill_gaps.
     table : Table
     timeline : Timeline
     training : ndarray of bool, shape (N,)
@@ -138,6 +184,7 @@ def learn_recipe(
     rows = np.zeros(len(table), bool)
     rows[timeline.rows[training]] = True
     _check_target(args, table, rows)
+    _check_future(args)
     columns, ignored = learn_columns(
         table,
         timeline,
@@ -146,6 +193,9 @@ def learn_recipe(
         exclude={args.target, *args.group, *(timeline.axis.columns if timeline.axis else ())},
         categories=args.categories,
     )
+    if absent := set(args.future) - {column.name for column in columns}:
+        named = ", ".join(sorted(map(repr, absent)))
+        raise ValueError(f"{table.path}: --future {named}: not among the inputs")
     longest = int(np.bincount(timeline.start[training]).max())
     numbers = [column.name for column in columns if column.categories is None]
     recipe = Recipe(
@@ -198,6 +248,13 @@ def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_
         )
 
 
+def _check_future(args: argparse.Namespace) -> None:
+    if args.future and args.task != "forecast":
+        raise ValueError("--future: only for --task forecast, the other tasks see a row's inputs")
+    if args.target in args.future:
+        raise ValueError(f"--future: {args.target!r} is the target, it cannot be known ahead")
+
+
 def _check_length(args: argparse.Namespace, table: Table, needed: int, longest: int) -> None:
     if needed > longest:
         raise ValueError(
@@ -219,6 +276,7 @@ def _learn_forecast(
         recipe,
         horizon=args.horizon,
         season=args.season,
+        future=tuple(args.future),
         fill=float(np.nanmean(target[training])),
         spreads={
             name: deviation(target[places][training[places]]) for name, places in timeline.series

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from .console import check_output, count, say, size
 from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
 from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe, wants_gaps_filled
+from .seen import learn_seen
 
 PART_NAMES = ("training", "validation", "held-out")
 
@@ -144,6 +146,15 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         help="one more of them, whose name may hold commas",
     )
     group.add_argument(
+        "--future",
+        type=arguments.names,
+        action="extend",
+        default=[],
+        metavar="A,B",
+        help="inputs that are known for the rows to come too, such as promotions that are planned: "
+        "a forecast of a row sees their values in that row",
+    )
+    group.add_argument(
         "--categories",
         type=arguments.names,
         action="extend",
@@ -208,7 +219,8 @@ def _add_time_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="A,B",
         help="inputs made of a row's time: hour, weekday, month, and holidays:COUNTRY, such as "
-        "holidays:DE or holidays:US-CA (needs the package holidays)",
+        "holidays:DE or holidays:US-CA (needs the package holidays); a forecast of a row sees them "
+        "in that row, as those of --future",
     )
 
 
@@ -303,6 +315,7 @@ def run(args: argparse.Namespace) -> int:
     table, timeline = _in_time_order(args, table)
     parts = timeline.parts(args.validation_fraction, args.test_fraction)
     recipe, ignored = learn_recipe(args, table, timeline, parts == TRAINING)
+    recipe = replace(recipe, seen=learn_seen(recipe, table, timeline, parts != TEST))
     problem = make_problem(recipe, table, timeline)
     ends = [problem.known_ends(parts == part) for part in range(3)]
     _check_parts(args, problem, ends)
@@ -311,6 +324,7 @@ def run(args: argparse.Namespace) -> int:
     say("model", describe_network(model))
     problem.release_table()
     del table
+    problem.prepare(ends[TRAINING], ends[VALIDATION])
 
     try:
         history = _fit(args, model, problem, ends)
@@ -351,6 +365,7 @@ def _time(args: argparse.Namespace, table: Table) -> AxisReading | str | list[st
 def _judge_and_save(
     args: argparse.Namespace, problem: Problem, model: cylstm.SequenceModel, ends: list[Positions]
 ) -> None:
+    problem.finish(model, ends[TRAINING], ends[VALIDATION])
     model.extras["table"] = problem.recipe.to_dict()
     judged = TEST if args.test_fraction else VALIDATION
     if len(ends[judged]):

@@ -8,14 +8,14 @@ from typing import Any
 
 def import_pandas() -> Any:
     """Import pandas, which only tables need."""
-    return import_package("pandas", "CSV files need", "csv")
+    return import_package("pandas", "CSV files need")
 
 
-def import_package(name: str, purpose: str, extra: str) -> Any:
-    """Import a package, or say for what it is needed and which extra of cylstm brings it."""
+def import_package(name: str, purpose: str) -> Any:
+    """Import a package, or say for what it is needed and how it is installed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f'{purpose} {name}, which is not installed: pip install "cylstm[{extra}]"'
+            f"{purpose} {name}, which is not installed: pip install {name}"
         ) from None

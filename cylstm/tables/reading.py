@@ -110,12 +110,12 @@ def _read_source(path: Path) -> CsvText:
 
 def _read_excel(path: Path) -> pd.DataFrame:
     """The first sheet."""
-    import_package("openpyxl", f"{path.suffix} files need", "excel")
+    import_package("openpyxl", f"{path.suffix} files need")
     return import_pandas().read_excel(path, keep_default_na=False, na_values=[""])
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    import_package("pyarrow", f"{path.suffix} files need", "parquet")
+    import_package("pyarrow", f"{path.suffix} files need")
     frame = import_pandas().read_parquet(path, dtype_backend="numpy_nullable")
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index(named) if named else frame

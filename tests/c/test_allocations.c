@@ -104,10 +104,11 @@ static void test_loading_and_running(void)
     char *odd = allocate(f.size + 1);
     memcpy(odd + 1, f.bytes, f.size);
     write_file(path, &f);
-    /* where the tensors lie, the model, two states; a copy of tensors at an odd place; the bytes of a file */
+    /* where the tensors lie, the model, two states; a copy of tensors at an odd place; the header and the
+     * bytes of a file */
     fail_each("from memory", load_and_run, &(loading){.bytes = f.bytes, .size = f.size}, 4);
     fail_each("from memory at an odd place", load_and_run, &(loading){.bytes = odd + 1, .size = f.size}, 5);
-    fail_each("from a file", load_and_run, &(loading){.path = path}, 5);
+    fail_each("from a file", load_and_run, &(loading){.path = path}, 6);
     remove(path);
     free(odd);
     free_file(&f);

@@ -159,6 +159,27 @@ static void test_sleep_ends_by_itself(void)
 
 /* ---- forks ---- */
 
+static void *is_held_here(void *held)
+{
+    *(int *)held = cylstm_fork_gate_held();
+    return NULL;
+}
+
+static void test_each_thread_holds_the_gate_for_itself(void)
+{
+    int by_another = -1;
+    pthread_t other;
+    CHECK(!cylstm_fork_gate_held(), "nobody has entered");
+    cylstm_fork_gate_count(2);
+    cylstm_fork_gate_count(-1);
+    CHECK(cylstm_fork_gate_held(), "entered twice, left once");
+    pthread_create(&other, NULL, is_held_here, &by_another);
+    pthread_join(other, NULL);
+    CHECK(by_another == 0, "another thread has not entered");
+    cylstm_fork_gate_count(-1);
+    CHECK(!cylstm_fork_gate_held(), "left twice");
+}
+
 #if !defined(_WIN32)
 
 /* What this returns in a forked child. */
@@ -209,6 +230,7 @@ int main(void)
     test_readers_that_waited_for_a_writer_go_before_the_next();
     test_who_gives_up_keeps_nobody();
     test_sleep_ends_by_itself();
+    test_each_thread_holds_the_gate_for_itself();
     test_many_threads(); /* before any child: a forked process with a sanitizer makes no threads */
     test_a_child_has_nobody_inside();
     return report("guard");

@@ -28,7 +28,7 @@ MAX_THREADS = 1024
 
 
 _SHOWN = reprlib.Repr()
-_SHOWN.maxstring, _SHOWN.maxother, _SHOWN.maxlong = 200, 400, 60
+_SHOWN.maxstring, _SHOWN.maxother, _SHOWN.maxlong = 120, 400, 60
 _SHOWN.maxlist = _SHOWN.maxtuple = _SHOWN.maxset = _SHOWN.maxfrozenset = _SHOWN.maxdict = 20
 _SHOWN.maxlevel = 3
 
@@ -39,7 +39,7 @@ def quote(value: Any) -> str:
     Examples
     --------
     >>> quote([1, "two"]), len(quote("x" * 10**6))
-    ("[1, 'two']", 200)
+    ("[1, 'two']", 120)
     """
     return _SHOWN.repr(value)
 

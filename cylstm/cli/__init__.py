@@ -1,7 +1,7 @@
 """The command line: `cylstm` and `python -m cylstm`.
 
 Exit status: 0, 1 where something failed, 2 where the command line or its input is of no use, 130
-after Ctrl-C. Errors are one line on stderr.
+after Ctrl-C, 143 after SIGTERM. Errors are one line on stderr.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import cylstm
 
 from . import config, demo, export_c, info, predict, train
 from .arguments import Parser
+from .console import emit, shorten
 
 EPILOG = """\
 examples
@@ -28,6 +29,7 @@ cylstm COMMAND --help says more.
 """
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+LONGEST_ERROR = 1000  # characters
 #: Errors that lie in what was given. What is left of OSError (a full disk) and training that
 #: diverges (FloatingPointError) are failures.
 _INPUT_ERRORS = (
@@ -70,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status. (--help and --version end by SystemExit.)
     """
+    if sys.stdout is None:  # closed by whoever started this: nobody wants to read
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- to the end of the process
     for stream in (sys.stdout, sys.stderr):  # a terminal of few characters is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -78,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        return _report("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _report("interrupted", _exit_status(error))
     except BrokenPipeError:
         # Whoever read our output has stopped; keep the interpreter from flushing into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,9 +102,14 @@ def _message(error: BaseException) -> str:
         )
     else:
         message = str(error) or type(error).__name__
-    return " ".join(message.split())
+    return shorten(" ".join(message.split()), LONGEST_ERROR)
+
+
+def _exit_status(error: KeyboardInterrupt) -> int:
+    """As a shell reports a process that a signal has ended."""
+    return 128 + error.args[0] if error.args else INTERRUPTED
 
 
 def _report(message: str, status: int) -> int:
-    print(f"cylstm: error: {message}", file=sys.stderr)
+    emit(f"cylstm: error: {message}", file=sys.stderr)
     return status

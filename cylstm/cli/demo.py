@@ -19,7 +19,7 @@ from cylstm.network import Stream
 from cylstm.ngram import ngram_bits
 
 from . import arguments
-from .console import check_output, count, print_bars, say, size
+from .console import check_output, count, emit, print_bars, say, size
 from .describe import describe_network
 
 BYTE_VALUES = 256
@@ -202,12 +202,12 @@ def _compare(
     for epoch, per_byte in enumerate(history.validation_score, 1):
         bits[f"LSTM after epoch {epoch}"] = per_byte * predicted
     bits["LSTM, as it is saved"] = model.evaluate(as_tokens(held_out))["bits_per_token"] * predicted
-    print()
+    emit()
     print_bars(
         ("held-out part", "bits per character"),
         {name: float(total / characters) for name, total in bits.items()},
     )
-    print()
+    emit()
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -258,16 +258,9 @@ def _write(args: argparse.Namespace, stream: Stream) -> None:
         "writing",
         f"{count(args.length, 'byte')} by the loaded model, temperature {args.temperature:g}",
     )
-    print()
+    emit()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    print(args.prompt, end="", flush=True)
+    emit(args.prompt, end="")
     for byte in generate(stream, args.prompt.encode(), args.length, args.temperature, args.seed):
-        print(_printable(decoder.decode(byte)), end="", flush=True)
-    print(_printable(decoder.decode(b"", final=True)))
-
-
-def _printable(text: str) -> str:
-    """A text without what could command a terminal."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+        emit(decoder.decode(byte), end="")
+    emit(decoder.decode(b"", final=True))

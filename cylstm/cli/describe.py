@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cylstm
+from cylstm.arrays import quote
 from cylstm.tables import (
     TEST,
     TRAINING,
@@ -112,7 +113,7 @@ def _notations(table: Table, recipe: Recipe) -> list[str]:
     for name, (cell, value) in table.examples(list(recipe.notations)).items():
         if not _reads(cell, value):
             columns.setdefault(table.notation(name), []).append(name)
-            examples[name] = f"{cell!r} is read as {value:.12g}"
+            examples[name] = f"{quote(cell)} is read as {value:.12g}"
     return [f"{', '.join(names)}: {examples[names[0]]}" for names in columns.values()]
 
 

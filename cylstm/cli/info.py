@@ -11,10 +11,10 @@ from typing import Any
 
 import cylstm
 
-from .console import say, size
+from .console import emit, say, size
 from .describe import describe_network, describe_recipe
-from .recipe import Recipe
-from .scoring import print_scores
+from .recipe import Recipe, recipe_of
+from .scoring import print_scores, read_scores
 
 EPILOG = """\
 examples
@@ -75,20 +75,28 @@ def _print(path: str, network: cylstm.SequenceModel | cylstm.LSTM | cylstm.RNN) 
     say("file", f"{path} ({size(os.path.getsize(path))})")
     say("model", f"{type(network).__name__}: {describe_network(network)}")
     if isinstance(network, cylstm.SequenceModel) and "table" in network.extras:
-        _print_training(network)
+        _print_training(path, network)
     else:
         given = {name: value for name, value in network.config.items() if value is not None}
         say("settings", "\n".join(f"{name} = {value}" for name, value in given.items()))
 
 
-def _print_training(model: cylstm.SequenceModel) -> None:
+def _print_training(path: str, model: cylstm.SequenceModel) -> None:
     """What `cylstm train` put in the file."""
-    recipe = Recipe.from_dict(model.extras["table"])
+    recipe = recipe_of(path, model)
+    scores = _scores(path, recipe, model)
     describe_recipe(recipe)
     if recipe.time:
         say("time", f"{recipe.time}, {recipe.time.notation}; {recipe.time.frequency}")
     if model.classes:
         say("classes", ", ".join(map(str, model.classes)))
-    if "score" in model.extras:
-        print()
-        print_scores(recipe.task, model.extras["score"])
+    if scores:
+        emit()
+        print_scores(recipe.task, scores)
+
+
+def _scores(path: str, recipe: Recipe, model: cylstm.SequenceModel) -> dict[str, dict[str, float]]:
+    try:
+        return read_scores(recipe.task, model.extras.get("score", {}))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cylstm
+from cylstm.arrays import quote
 from cylstm.atomic import write_file
 from cylstm.tables import Notation, Table, TimeAxis, Timeline, pack, read_table
 
 from . import arguments, scoring
-from .console import check_output, count, number, say
+from .console import check_output, count, number, outliving_reader, say
 from .problem import ForecastProblem, Positions, Problem, make_problem
-from .recipe import Recipe
+from .recipe import Recipe, recipe_of
 from .seen import unseen
 
 EPILOG = """\
@@ -50,9 +51,16 @@ def add_parser(commands: Any) -> None:
         metavar="FORMAT",
         help="how times are written, if otherwise than in training",
     )
+    parser.add_argument(
+        "--escape-formulas",
+        action="store_true",
+        help="put an apostrophe before predicted labels such as =1+1, which a spreadsheet program "
+        "would compute; the table's own cells stay as they are",
+    )
     arguments.add_threads(parser)
 
 
+@outliving_reader()
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the exit status."""
     check_output(args.output, args.model, args.data)
@@ -64,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     rows = len(table)
     table, timeline = _in_time_order(recipe, table, args.time_format)
     problem = make_problem(recipe, table, timeline)
+    if problem.features.shape[1] != model.config["input_size"]:
+        raise ValueError(f"{args.model}: damaged description of the table: it is of another model")
     ends = problem.ends()
     if not len(ends):
         raise ValueError(
@@ -72,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(problem, ForecastProblem):
         table = _add_forecasts(problem, model, ends)
     else:
-        table = _add_predictions(problem, model, ends)
+        table = _add_predictions(problem, model, ends, args.escape_formulas)
     table = table.without_rows(rows, rows + timeline.found.filled)
     write_file(args.output, pack(Path(args.output), table.to_bytes()))
     say("saved", f"{args.output}: {count(len(table), 'row')}")
@@ -110,20 +120,19 @@ def load_trained(path: str) -> tuple[cylstm.SequenceModel, Recipe]:
     model = cylstm.load(path)
     if not (isinstance(model, cylstm.SequenceModel) and "table" in model.extras):
         raise ValueError(f"{path}: not from `cylstm train`, so it does not say how to read a table")
-    try:
-        recipe = Recipe.from_dict(model.extras["table"])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return model, recipe
+    return model, recipe_of(path, model)
 
 
-def _add_predictions(problem: Problem, model: cylstm.SequenceModel, ends: Positions) -> Table:
+def _add_predictions(
+    problem: Problem, model: cylstm.SequenceModel, ends: Positions, escape: bool
+) -> Table:
     """The table with a prediction in every row."""
     predictions, target = problem.predict(model, ends), problem.recipe.target
     notation = _notation(problem)
     columns = {f"{target}_predicted": _cells(predictions, notation)}
     if problem.recipe.task == "classification":
         probabilities = np.asarray(model.predict_proba(problem.sequences(ends)))
+        columns = {name: _without_formulas(cells, escape) for name, cells in columns.items()}
         columns[f"{target}_probability"] = _cells(probabilities.max(axis=1), notation)
     _report_scores(problem, ends, predictions)
     return problem.table.with_columns(problem.timeline.rows[ends], columns)
@@ -216,6 +225,30 @@ def _notation(problem: Problem) -> Notation:
 def _cells(values: NDArray[Any], notation: Notation) -> list[str]:
     """Labels or numbers as texts."""
     return values.tolist() if values.dtype.kind in "UO" else notation.write(values)
+
+
+def _without_formulas(labels: list[str], escape: bool) -> list[str]:
+    """Labels that no spreadsheet program computes, or a warning that there are others."""
+    formulas = {label for label in set(labels) if _is_formula(label)}
+    if formulas and not escape:
+        say(
+            "warning",
+            f"{quote(min(formulas))} is a label that spreadsheet programs compute as a formula; "
+            "--escape-formulas puts an apostrophe before it",
+        )
+        return labels
+    return [f"'{label}" if label in formulas else label for label in labels]
+
+
+def _is_formula(label: str) -> bool:
+    """Whether it begins as a formula does and is not just a number with a sign."""
+    if not label.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return False
+    try:
+        float(label)
+    except ValueError:
+        return True
+    return False
 
 
 def _report_scores(problem: Problem, ends: Positions, predictions: NDArray[Any]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cylstm.arrays import as_choice, as_size
+from cylstm.arrays import as_choice, as_size, quote
 from cylstm.forecasting import LinearPath
 from cylstm.tables import (
     CalendarColumn,
@@ -23,8 +24,13 @@ from cylstm.tables import (
     learn_columns,
 )
 
+if TYPE_CHECKING:
+    from cylstm import SequenceModel
+
 TASKS = ("forecast", "regression", "classification")
 DEFAULT_WINDOW = 32
+#: What reading plain data of another kind raises, beside ValueError.
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,24 @@ class Recipe:
             return LinearPath.last_value(self.horizon, self.window, inputs)
         return LinearPath.from_dict(self.linear, self.horizon, self.window, inputs)
 
+    def _check_values(self) -> None:
+        """Raise ValueError for values that are of another kind than the attributes above."""
+        numbers = [self.fill, *self.spreads.values(), *(column.fill for column in self.columns)]
+        categories = [column.categories or () for column in self.columns]
+        sound = {
+            "target": isinstance(self.target, str),
+            "fill": all(isinstance(value, int | float) and isfinite(value) for value in numbers),
+            "spreads": all(spread > 0 for spread in self.spreads.values()),
+            "columns": bool(self.columns or self.calendar or self.task == "forecast"),
+            "categories": all(len(set(some)) == len(some) for some in categories),
+            "fill_gaps": isinstance(self.fill_gaps, bool),
+            "horizon": (self.horizon > 0) == (self.task == "forecast"),
+            "network_share": self.network_share is None or self.horizon > 0,
+            "season": self.season != 1 and self.season <= self.window,
+        }
+        if wrong := [name for name, right in sound.items() if not right]:
+            raise ValueError(f"{', '.join(wrong)}: unexpected values")
+
     def check_forecast(self) -> None:
         """Raise ValueError if the parts of a forecast do not fit each other."""
         self.linear_path()
@@ -121,8 +145,8 @@ class Recipe:
             raise ValueError(f"network_share: expected {self.horizon} numbers from 0 to 1")
         if not isinstance(self.seen, dict):
             raise ValueError("seen: expected a dict")
-        kind: Any = (int, float, str) if self.time else list
-        if not all(isinstance(until, kind) for until in self.seen.values()):
+        is_sound = _is_time if self.time else _is_beginning
+        if not all(map(is_sound, self.seen.values())):
             raise ValueError("seen: expected a time, or a number of rows and a digest")
         for until in self.seen.values():
             if isinstance(until, str):
@@ -149,10 +173,24 @@ class Recipe:
                 "future": _texts(data.get("future", ())),
             }
             recipe = cls(**{**data, **read})
+            recipe._check_values()
             recipe.check_forecast()
             return recipe
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"damaged description of the table: {error!r}") from None
+        except (*_DAMAGE, ValueError) as error:
+            raise ValueError(f"damaged description of the table: {quote(error)}") from None
+
+
+def recipe_of(path: str, model: SequenceModel) -> Recipe:
+    """The recipe in the file of a model; ValueError, naming the file, if it is not the model's."""
+    try:
+        recipe = Recipe.from_dict(model.extras["table"])
+        outputs = model.config["output_size"]
+        kind = "classification" if recipe.task == "classification" else "regression"
+        if model.task != kind or (kind == "regression" and outputs != max(recipe.horizon, 1)):
+            raise ValueError("damaged description of the table: it is of another model")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return recipe
 
 
 def learn_recipe(
@@ -226,6 +264,16 @@ def _texts(data: object) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def _is_time(until: object) -> bool:
+    return isinstance(until, int | float | str)
+
+
+def _is_beginning(until: Any) -> bool:
+    """Whether it is a number of rows and a digest of them."""
+    pair = isinstance(until, list) and list(map(type, until)) == [int, str]
+    return pair and as_size(until[0], "seen") > 0
+
+
 def _number_target(args: argparse.Namespace) -> list[str]:
     return [] if args.task == "classification" else [args.target]
 
@@ -243,8 +291,8 @@ def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_
     if args.task != "classification" and not table.looks_numeric(args.target):
         cell = next(iter(table.text(args.target)[~table.missing(args.target)]))
         raise ValueError(
-            f"{table.path}: column {args.target!r} does not hold numbers but the like of {cell!r}; "
-            "use --task classification to predict texts"
+            f"{table.path}: column {args.target!r} does not hold numbers but the like of "
+            f"{quote(cell)}; use --task classification to predict texts"
         )
 
 

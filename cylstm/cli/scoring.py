@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.arrays import quote
+
 from .console import number, print_table
 
 
@@ -51,6 +53,21 @@ def print_scores(task: str, scores: Mapping[str, Mapping[str, float]]) -> None:
             for name, values in scores.items()
         ],
     )
+
+
+def read_scores(task: str, data: Any) -> dict[str, dict[str, float]]:
+    """Scores out of a model file, the model's first; ValueError for anything else."""
+    names = {metric.name for metric in metrics_of(task)}
+    sound = isinstance(data, dict) and all(
+        isinstance(values, dict)
+        and names <= values.keys()
+        and all(isinstance(values[name], float) for name in names)
+        for values in data.values()
+    )
+    if not sound:
+        raise ValueError(f"damaged score of the model: {quote(data)}")
+    first = {"model": data["model"]} if "model" in data else {}
+    return {**first, **data}
 
 
 def verdict(task: str, scores: Mapping[str, Mapping[str, float]]) -> str:

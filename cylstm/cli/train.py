@@ -23,8 +23,8 @@ from cylstm.tables import (
 )
 from cylstm.tables.numbers import DECIMALS, SEPARATORS
 
-from . import arguments, scoring
-from .console import check_output, count, say, size
+from . import arguments, scoring, signals
+from .console import check_output, count, emit, outliving_reader, say, size
 from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
 from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe, wants_gaps_filled
@@ -96,6 +96,12 @@ def add_parser(commands: Any) -> None:
         default="model.safetensors",
         metavar="FILE",
         help="where to save the model (default %(default)s)",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="file to write after each epoch; where it is there already, training goes on from it "
+        "(the table and all options but --epochs and --patience must be the same)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     _add_notation_options(parser.add_argument_group("cells"))
@@ -302,8 +308,14 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 # --- the command --------------------------------------------------------------------------------
 
 
+@outliving_reader()
 def run(args: argparse.Namespace) -> int:
     """Train, judge and save; the exit status."""
+    with signals.as_interrupts() as ending:
+        return _run(args, ending)
+
+
+def _run(args: argparse.Namespace, ending: signals.Ending) -> int:
     _check(args)
     table = read_table(
         args.data,
@@ -333,9 +345,9 @@ def run(args: argparse.Namespace) -> int:
             _judge_and_save(args, problem, model, ends)
         raise
     if not len(history):  # Ctrl-C in the first epoch: nothing is worth saving yet
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(ending.number)
     _judge_and_save(args, problem, model, ends)
-    return 130 if history.stopped == "interrupted" else 0
+    return ending.status if history.stopped == "interrupted" else 0
 
 
 def _in_time_order(args: argparse.Namespace, table: Table) -> tuple[Table, Timeline]:
@@ -367,15 +379,18 @@ def _judge_and_save(
 ) -> None:
     problem.finish(model, ends[TRAINING], ends[VALIDATION])
     model.extras["table"] = problem.recipe.to_dict()
+    model.save(args.output)  # a process that is told to end may not have the time to judge
     judged = TEST if args.test_fraction else VALIDATION
     if len(ends[judged]):
         model.extras["score"] = _judge(problem, model, ends, judged)
-    model.save(args.output)
+        model.save(args.output)
     say("saved", f"{args.output} ({size(os.path.getsize(args.output))})")
 
 
 def _check(args: argparse.Namespace) -> None:
     check_output(args.output, args.data)
+    if args.checkpoint is not None:
+        check_output(args.checkpoint, args.data, args.output)
     if args.task != "forecast" and (args.horizon > 1 or args.season):
         raise ValueError("--horizon and --season: only for --task forecast")
     if args.validation_fraction + args.test_fraction >= 1:
@@ -429,6 +444,8 @@ def _fit(
         validation = validation[seen]
     watched = len(validation) > 0
     judge = (problem.sequences(validation), problem.targets(validation)) if watched else None
+    if args.checkpoint is not None and os.path.exists(args.checkpoint):
+        say("resuming", f"from {args.checkpoint}")
     begin = time.perf_counter()
     history = model.fit(
         problem.sequences(training),
@@ -438,6 +455,8 @@ def _fit(
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         patience=args.patience if watched else None,
+        checkpoint=args.checkpoint,
+        resume=args.checkpoint is not None,
         seed=args.seed,
         progress=False if args.quiet else None,
     )
@@ -460,7 +479,7 @@ def _judge(
     if task == "forecast":
         what = f"{count(problem.recipe.horizon, 'row')} ahead from {count(len(judged), 'window')}"
     chosen = ", which also chose the epoch" if part == VALIDATION else ""
-    print(f"\n{PART_NAMES[part]} part: {what}{chosen}")
+    emit(f"\n{PART_NAMES[part]} part: {what}{chosen}")
     scoring.print_scores(task, scores)
-    print(f"  {scoring.verdict(task, scores)}\n")
+    emit(f"  {scoring.verdict(task, scores)}\n")
     return scores

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.arrays import quote
+
 from .chunks import Texts
 from .csvtext import CsvText, normal_name
 from .numbers import (
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
 #: Numbers as pandas read them (int or float), or texts.
 Column: TypeAlias = "NDArray[Any] | Texts"
-#: The most characters of a cell that a message quotes.
-_QUOTED = 60
 #: Rows among which an example is chosen.
 _EXAMPLES = 100
 #: From here on, numbers as they are read may be the same where the cells are not.
@@ -195,7 +195,7 @@ class Table:
                 for separators in ((",", ""), (".", ","))
             )
             raise ValueError(
-                f"{self.path}: column {name!r}: {unclear!r} can be read as {readings}: "
+                f"{self.path}: column {name!r}: {quote(unclear)} can be read as {readings}: "
                 "say by --decimal . or --decimal , which is meant"
             )
         if notation is None:
@@ -440,7 +440,6 @@ class Table:
         if not valid.all():
             row = int(np.argmin(valid))
             cell = self.text(name).iloc[row]
-            quoted = repr(cell if len(cell) <= _QUOTED else cell[:_QUOTED] + "...")
             raise ValueError(
-                f"{self.path}: column {name!r}, row {row + 1}: {quoted} is not {expected}"
+                f"{self.path}: column {name!r}, row {row + 1}: {quote(cell)} is not {expected}"
             )

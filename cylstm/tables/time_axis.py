@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.arrays import quote
+
 from .frequency import Frequency
 from .numbers import is_missing
 from .optional import import_pandas
@@ -112,6 +114,8 @@ class TimeAxis:
         """Inverse of `to_dict`; ValueError for anything else."""
         try:
             frequency = data["frequency"]
+            if not data["columns"]:
+                raise LookupError("no columns")
             return cls(
                 tuple(map(str, data["columns"])),
                 notation_from_dict(data["notation"]),
@@ -207,7 +211,7 @@ def _infer(
         cell = bare(texts.iloc[error.row]).replace(COLUMN_BREAK, " ")
         form = f" as --time-format {given!r} says" if given else ""
         raise ValueError(
-            f"{table.path}: column {label}, row {error.row + 1}: {cell!r} is not "
+            f"{table.path}: column {label}, row {error.row + 1}: {quote(cell)} is not "
             f"{error.expected}{form}"
         ) from None
     except ValueError as error:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.arrays import quote
+
 from . import time_formats as formats
 from .frequency import find_grid
 from .numbers import is_missing
@@ -356,7 +358,7 @@ def _question(one: Times, other: Times, texts: pd.Series) -> str:
     form = readings[0].partition("(")[2].rstrip(")")
     cell = texts.iloc[row].replace(formats.COLUMN_BREAK, " ")
     return (
-        f"{cell!r} can be {readings[0]} or {readings[1]}, and both fit all rows; "
+        f"{quote(cell)} can be {readings[0]} or {readings[1]}, and both fit all rows; "
         f'say which by --time-format, such as --time-format "{form}"'
     )
 

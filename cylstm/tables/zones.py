@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.arrays import quote
+
 from .optional import import_pandas
 
 if TYPE_CHECKING:
@@ -54,10 +56,10 @@ def parse_offset(text: str) -> int:
         return 0
     digits = text[1:].replace(":", "")
     if text[0] not in "+-" or len(digits) not in (2, 4) or not digits.isdecimal():
-        raise ValueError(f"{text!r} is no offset such as +01:00")
+        raise ValueError(f"{quote(text)} is no offset such as +01:00")
     seconds = 3600 * int(digits[:2]) + 60 * int(digits[2:] or 0)
     if seconds >= 86400:
-        raise ValueError(f"{text!r} is no offset of less than a day")
+        raise ValueError(f"{quote(text)} is no offset of less than a day")
     return -seconds if text[0] == "-" else seconds
 
 

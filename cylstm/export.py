@@ -12,7 +12,7 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from importlib import resources
@@ -47,7 +47,7 @@ class ExportedSizes:
     Attributes
     ----------
     weights : int
-        Constant tables of numbers, for flash.
+        Constant tables of numbers: flash, but on AVR, whose compilers copy constants to RAM.
     state : int
         `sizeof` of the state of a stream; 0 for a bidirectional model, which has none.
     work : int
@@ -65,12 +65,14 @@ def export_c(
     *,
     name: str | None = None,
     max_steps: int | None = None,
+    description: Sequence[str] = (),
 ) -> ExportedSizes:
     """Write a model as a C99 file and its header, which need nothing but the standard headers.
 
     They have the weights, and calls for a step and for a block of steps of one sequence. These
     give the bits of the library's generic kernels, allocate nothing, and keep all that changes in
-    structures of the caller's.
+    structures of the caller's. Of a model from ``cylstm train`` they have the network alone, not
+    what is made of a table before and after it; ``cylstm export-c`` describes that in the header.
 
     Parameters
     ----------
@@ -85,6 +87,8 @@ def export_c(
     max_steps : int, optional
         The most steps of one sequence, for a bidirectional model, and only for one: its calls
         work in memory for so many.
+    description : sequence of str
+        Paragraphs for the header's comment, such as what each input is.
 
     Returns
     -------
@@ -112,7 +116,7 @@ def export_c(
     target = _as_target(path)
     header = target.with_suffix(".h")
     network = model if isinstance(model, Network) else load(as_path(model, "model"))
-    export = _Export(_as_name(name, target), header.name, network, max_steps)
+    export = _Export(_as_name(name, target), header.name, network, max_steps, description)
     if max(astuple(export.sizes)) > _MOST_BYTES:
         raise ValueError(
             f"model, max_steps: expected at most {_MOST_BYTES} bytes of each, got {export.sizes}"
@@ -238,11 +242,19 @@ def _render(template: str, facts: Mapping[str, bool], words: Mapping[str, Any]) 
 class _Export:
     """What the templates are filled with, of one model."""
 
-    def __init__(self, name: str, header: str, network: Network, max_steps: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        header: str,
+        network: Network,
+        max_steps: Any,
+        description: Sequence[str],
+    ) -> None:
         contents = formats.decode(io.BytesIO(network._to_bytes()))
         self._name, self._header = name, header
         self._network, self._tensors = contents.network, contents.tensors
         self._classes = contents.python.get("classes")
+        self._description = description
         self._max_steps = _as_max_steps(max_steps, contents.network["bidirectional"])
 
     def render(self, suffix: str) -> bytes:
@@ -310,6 +322,7 @@ class _Export:
             "head": head,
             "values": "output_scale.mean" in scales,
             "labelled": bool(self._classes),
+            "described": len(self._description) > 0,
         }
 
     @property
@@ -324,6 +337,7 @@ class _Export:
             "summary": self._summary(),
             "memory": self._memory(),
             "classes": self._class_lines(),
+            "description": "\n".join(_comment(_harmless(text)) for text in self._description),
             "inputs": network["input_size"],
             "vocabulary": network["vocab_size"],
             "outputs": self._outputs,
@@ -370,14 +384,13 @@ class _Export:
         sizes = self.sizes
         stream = f"{sizes.state} of each {self._name}_state, " if sizes.state else ""
         return _comment(
-            f"Memory: {sizes.weights} bytes of constant tables; {stream}{sizes.work} of each "
-            f"{self._name}_work."
+            f"Memory: {sizes.weights} bytes of constant tables (on AVR these too take RAM); "
+            f"{stream}{sizes.work} of each {self._name}_work."
         )
 
     def _class_lines(self) -> str:
         """The labels as JSON has them, which ends no comment and begins none."""
-        labels = [json.dumps(label).replace("/", "\\u002f") for label in self._classes or ()]
-        return _comment(", ".join(labels))
+        return _comment(_harmless(", ".join(map(json.dumps, self._classes or ()))))
 
     def _input(self) -> str:
         """What the first layer reads at a step, in C: step t of a sequence, or the one at hand."""
@@ -453,6 +466,16 @@ class _Export:
         for part in ("mean", "std"):
             numbers = self._tensors[f"{which}_scale.{part}"]
             yield _Table(f"{which}_{part}", length, numbers, f"({length})")
+
+
+def _harmless(text: str) -> str:
+    r"""Text that ends no comment and begins none, in printable ASCII.
+
+    >>> _harmless("*/ caf\u00e9")
+    '*\\u002f caf\\u00e9'
+    """
+    plain = (c.isascii() and c.isprintable() and c != "/" for c in text)
+    return "".join(c if ok else f"\\u{ord(c):04x}" for c, ok in zip(text, plain, strict=True))
 
 
 def _comment(text: str) -> str:

@@ -182,6 +182,8 @@ CYLSTM_API int64_t cylstm_model_bytes(const cylstm_model *model);
 /*
  * What a regression predicts: values (rows, W) = scores (rows, W) * std + mean in the units of its training's targets,
  * and copies of the scores of any other model. scores and values may be the same array. Any thread.
+ * Of a model from `cylstm train` the library has the network alone: `cylstm export-c` writes a header that says which
+ * input is which column of the table. What the values of a forecast mean, only `cylstm predict` knows.
  */
 CYLSTM_API void cylstm_values(const cylstm_model *model, int64_t rows, const float *scores, float *values);
 

@@ -6,6 +6,7 @@ once: by this file as a program.
 
 from __future__ import annotations
 
+import csv
 import itertools
 import os
 import re
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 
 import cylstm
-from cylstm import formats
+from cylstm import atomic
 from cylstm.cli import main
 from cylstm.export import literal
 
@@ -388,6 +389,21 @@ def test_every_compiler_gives_pythons_bits(exported, tmp_path, command, emulator
     check(exported, SOME, [*emulator, *build(exported, SOME, command, tmp_path)])
 
 
+def test_unsafe_optimizations_of_clang_change_nothing(exported, tmp_path):
+    """In what they compile. Linking with them makes the whole program flush subnormals to zero."""
+    need("clang")
+    networks, objects = everything(), []
+    for name in SOME:
+        objects.append(str(tmp_path / f"{name}.o"))
+        options = [*NATIVE, "-funsafe-math-optimizations", "-Werror", "-o", objects[-1]]
+        subprocess.run(["clang", *options, "-c", str(exported / f"{name}.c")], check=True)
+    driver, program = tmp_path / "driver.c", str(tmp_path / "program")
+    driver.write_text(driver_of({name: networks[name] for name in SOME}))
+    link = ["clang", "-O1", f"-I{exported}", str(driver), *objects, "-o", program]
+    subprocess.run(link, check=True)
+    check(exported, SOME, [program])
+
+
 def test_no_configuration_has_warnings_from_clang(exported):
     need("clang")
     sources = [str(exported / f"{name}.c") for name in everything()]
@@ -549,6 +565,24 @@ def test_inexact_arithmetic_is_refused(exported, compiler, option, complaint):
     command = [compiler, *option.split(), "-fsyntax-only", str(exported / "lstm_one_way_1.c")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and complaint in done.stderr
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_cpp_is_refused(exported, compiler):
+    need(compiler)
+    command = [compiler, "-x", "c++", "-fsyntax-only", str(exported / "lstm_one_way_1.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "compile this file as C" in done.stderr
+
+
+def test_avr_holds_the_tables_in_ram_as_the_file_says(exported, tmp_path):
+    need("avr-gcc", "avr-nm")
+    source, object_file = exported / "lstm_one_way_1.c", tmp_path / "object.o"
+    command = ["avr-gcc", "-mmcu=atmega2560", "-std=c99", "-Os", "-c", str(source)]
+    subprocess.run([*command, "-o", str(object_file)], check=True)
+    symbols = subprocess.run(["avr-nm", object_file], check=True, capture_output=True, text=True)
+    assert " r weight_hh_l0\n" in symbols.stdout  # .rodata, which avr-gcc links into .data: RAM
+    assert "on AVR these too take RAM" in source.read_text()
 
 
 @pytest.mark.parametrize("options", [["-O0"], ["-Os"], ["-O2"], ["-O3"]])
@@ -717,14 +751,13 @@ def test_both_files_or_none(tmp_path, monkeypatch):
     cylstm.export_c(cylstm.LSTM(2, 3), source)
     before, written = header.read_bytes(), []
 
-    def fail_at_second(target, draft, data):
+    def fail_at_second(target, file, data):
         if written:
             raise OSError("no space left")
-        written.append(Path(draft))
-        written[0].write_bytes(data)
+        written.append(file.write(data))
 
     with monkeypatch.context() as patch:
-        patch.setattr(formats, "_write_draft", fail_at_second)
+        patch.setattr(atomic, "_write", fail_at_second)
         with pytest.raises(OSError, match="no space"):
             cylstm.export_c(cylstm.LSTM(5, 6), source)
     assert header.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
@@ -756,3 +789,79 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 if __name__ == "__main__":
     make(Path(sys.argv[1]))
+
+
+# --- models of tables ----------------------------------------------------------------------------
+
+ROWS = """
+#include <stdio.h>
+#include "net.h"
+
+int main(void)
+{
+    static net_state state;
+    static net_work work;
+    float x[NET_INPUTS], y[NET_OUTPUTS];
+    net_reset(&state);
+    for (size_t i = 0; scanf("%f", &x[i]) == 1; i = (i + 1) % NET_INPUTS) {
+        if (i + 1 == NET_INPUTS) net_step(&state, &work, x, y);
+    }
+    net_values(y, y);
+    printf("%.9g", (double)y[0]);
+}
+"""
+
+
+def write_table(path: Path) -> list[list[Any]]:
+    """Rows of a day, a number, a share, a category and what follows from them."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(120):
+        heat, damp, sky = rng.normal(20, 5), rng.normal(50, 9), ("rain", "sun")[n // 3 % 2]
+        day = np.datetime64("2024-01-01") + n
+        rows.append([str(day), f"{heat:.2f}", f"{damp:.1f} %", sky, f"{heat + damp:.3f}"])
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["day", "heat*/", "damp", "sky", "load"], *rows])
+    return rows
+
+
+def test_a_row_of_a_table_goes_in_as_the_header_says(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    rows = write_table(tmp_path / "t.csv")
+    options = ["--task", "regression", "--calendar", "weekday", "--window", "5", "--epochs", "3"]
+    assert main(["train", "t.csv", "--target", "load", "-q", *options]) == 0
+    assert main(["export-c", "model.safetensors", "-o", "net.c"]) == 0
+    assert "net.h says what each is" in capsys.readouterr().out
+    header = (tmp_path / "net.h").read_text()
+    names = re.findall(r"x\[\d+\]  (.*)", header)
+    assert names[0].startswith(r"heat*\u002f, the number; where it is missing")
+    assert names[1].startswith("damp, the number in %; where")
+    assert names[2:4] == ['1 where sky is "rain", else 0', '1 where sky is "sun", else 0']
+    assert names[4] == "1 on weekday Mon, else 0"
+    assert "looks at 5 rows" in header and "load in units of its deviation" in header
+
+    numbers = []
+    for day, heat, damp, sky, _ in rows[-5:]:
+        weekday = (np.datetime64(day).astype(int) + 3) % 7
+        numbers += [heat, damp.removesuffix(" %"), int(sky == "rain"), int(sky == "sun")]
+        numbers += [int(weekday == n) for n in range(7)]
+    (tmp_path / "main.c").write_text(ROWS)
+    subprocess.run(["gcc", "-O1", "main.c", "net.c", "-o", "main"], check=True)
+    printed = subprocess.run(
+        ["./main"], input=" ".join(map(str, numbers)), text=True, capture_output=True, check=True
+    ).stdout
+    assert main(["predict", "model.safetensors", "t.csv", "-o", "out.csv"]) == 0
+    with open("out.csv", newline="") as file:
+        predicted = [row["load_predicted"] for row in csv.DictReader(file)][-1]
+    assert float(printed) == pytest.approx(float(predicted), rel=1e-5)
+
+
+def test_a_forecast_is_refused(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "t.csv")
+    assert main(["train", "t.csv", "--target", "load", "-q", "--epochs", "1"]) == 0
+    assert main(["export-c", "model.safetensors", "-o", "net.c"]) == 2
+    assert "a forecast is more than its network" in capsys.readouterr().err
+    assert not (tmp_path / "net.c").exists()

@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("pandas")
 
 import cylstm
-from cylstm.cli import main, signals
+from cylstm.cli import main, scoring, signals
 
 SMALL = ["--epochs", "2", "--hidden-size", "4", "--quiet"]
 ESCAPE = "\x1b[2J"
@@ -116,6 +116,18 @@ def test_signals_that_are_ignored_stay_so_and_a_second_one_acts_as_before():
     assert signal.getsignal(signal.SIGTERM) is before[1]
 
 
+def test_a_model_is_saved_before_it_is_judged(cli, tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError("killed meanwhile")
+
+    monkeypatch.setattr(scoring, "score", fail)
+    table = write_table(tmp_path / "t.csv")
+    assert cli("train", table, "--target", "x", *SMALL)[0] == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert cli("predict", "model.safetensors", table, "-o", "out.csv")[0] == 0
+
+
 def weights_of(path: str) -> bytes:
     return cylstm.load(path)._network.copy_vector().tobytes()
 
@@ -174,6 +186,12 @@ def test_a_cell_of_many_megabytes_makes_no_such_error(cli, tmp_path):
     table = write_table(tmp_path / "t.csv", ("up", "z" * 3_000_000), rows=60)
     status, out, err = cli("train", table, "--target", "sky", *SMALL)
     assert (status, len(out) + len(err) < 3000) == (2, True)
+
+
+def test_a_long_error_is_cut(cli):
+    status, out, err = cli("info", "x" * 5000)
+    assert (status, out, len(err) < 1100) == (1, "", True)
+    assert err.endswith("File name too long\n")
 
 
 def read_column(path: str, name: str) -> set[str]:

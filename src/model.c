@@ -107,7 +107,9 @@ typedef struct loader {
     message message;
     cylstm_load_options options;
     cylstm_allocator allocator;
-    safetensors file;
+    safetensors file; /* its data are not in memory where there is a stream */
+    FILE *stream; /* of which tensors are read one by one; NULL: they are in memory */
+    float *buffer; /* for one tensor; NULL: all can be read where they lie */
     int64_t values[KEYS]; /* -1: not seen */
     int of_format; /* read are now the first keys, which say whether the others can be read; else the others */
     network net;
@@ -270,9 +272,32 @@ static cylstm_status locate(void *context, const entry *e)
     return CYLSTM_OK;
 }
 
-static const float *tensor_at(const loader *l, int64_t index)
+static int64_t tensor_size(const loader *l, int64_t index)
 {
-    return (const float *)(const void *)(l->file.data + l->places[index].begin);
+    return l->places[index].end - l->places[index].begin;
+}
+
+static cylstm_status copy_tensor(const loader *l, int64_t index, float *to)
+{
+    const int64_t begin = l->places[index].begin, data_begin = cylstm_safetensors_data_begin(&l->file);
+    const size_t size = (size_t)tensor_size(l, index);
+    if (l->stream == NULL) {
+        memcpy(to, l->file.data + begin, size);
+        return CYLSTM_OK;
+    }
+    if (cylstm_seek(l->stream, data_begin + begin) && fread(to, 1, size, l->stream) == size) return CYLSTM_OK;
+    return cylstm_fail(l->message, CYLSTM_CANNOT_READ, "cannot read all of the file");
+}
+
+/* Where a tensor can be read until the next one is asked for; NULL: not there. */
+static cylstm_status bring(const loader *l, int64_t index, const float **tensor)
+{
+    *tensor = NULL;
+    if (tensor_size(l, index) == 0) return CYLSTM_OK;
+    *tensor = l->buffer;
+    if (l->buffer != NULL) return copy_tensor(l, index, l->buffer);
+    *tensor = (const float *)(const void *)(l->file.data + l->places[index].begin);
+    return CYLSTM_OK;
 }
 
 /* By its bits, since arithmetic and comparisons with a NaN or infinity end a program that has told the processor to trap
@@ -289,11 +314,9 @@ static int is_positive(uint32_t bits)
     return bits != 0 && bits >> 31 == 0;
 }
 
-static int scale_is_sound(const loader *l, int64_t index)
+static int is_sound(const float *values, int64_t count, int is_std)
 {
-    const int is_std = (index - l->count) % 2 == 1;
-    const float *values = tensor_at(l, index);
-    for (int64_t i = 0; i < expected_tensor(l, index).rows; i++) {
+    for (int64_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &values[i], sizeof bits);
         if (!is_finite(bits) || (is_std && !is_positive(bits))) return 0;
@@ -319,7 +342,18 @@ static cylstm_status check_presence(const loader *l)
         if (there != other || (there && !sensible))
             return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: one without the other, or out of place",
                                scale_names[i]);
-        if (there && !scale_is_sound(l, l->count + i))
+    }
+    return CYLSTM_OK;
+}
+
+static cylstm_status check_scales(const loader *l)
+{
+    for (int i = 0; i < SCALES; i++) {
+        const float *values;
+        const int64_t count = tensor_size(l, l->count + i) / (int64_t)sizeof(float);
+        const cylstm_status status = bring(l, l->count + i, &values);
+        if (status != CYLSTM_OK) return status;
+        if (!is_sound(values, count, i == INPUT_STD || i == OUTPUT_STD))
             return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: expected finite numbers, deviations above 0",
                                scale_names[i]);
     }
@@ -369,51 +403,60 @@ static int is_kept(const loader *l, int64_t index)
 }
 
 /* Where calls will find it: borrowed, or copied into the arena. */
-static const float *keep(const loader *l, int64_t index, arena *a)
+static cylstm_status keep(const loader *l, int64_t index, arena *a, const float **tensor)
 {
-    const int64_t size = l->places[index].end - l->places[index].begin;
-    if (size == 0 || l->options.borrow) return size == 0 ? NULL : tensor_at(l, index);
+    const int64_t size = tensor_size(l, index);
+    if (size == 0 || l->options.borrow) return bring(l, index, tensor);
     float *copy = cylstm_arena_take(a, size, 1);
-    if (copy != NULL) memcpy(copy, tensor_at(l, index), (size_t)size);
-    return copy;
+    *tensor = copy;
+    return copy == NULL ? CYLSTM_OK : copy_tensor(l, index, copy);
 }
 
-/* Places all of a model, or counts. */
-static cylstm_model *place_model(const loader *l, arena *a)
+/* Keeps a tensor of the network, packs it, or both, and forgets where it was if it does not stay there. */
+static cylstm_status place_tensor(const loader *l, int64_t index, arena *a, weights *w)
+{
+    const layout *of = &l->net.layout;
+    const int kept = is_kept(l, index), counts_only = w == NULL;
+    const float *tensor;
+    cylstm_status status = CYLSTM_OK;
+    if (kept) {
+        status = keep(l, index, a, &tensor);
+    } else if (!counts_only) {
+        status = bring(l, index, &tensor);
+    }
+    if (counts_only || status != CYLSTM_OK) return status;
+    cylstm_weights_set(w, of, index, tensor);
+    cylstm_weights_pack_tensor(w, of, l->net.kernels, index);
+    if (!kept && !l->options.borrow) cylstm_weights_set(w, of, index, NULL);
+    return CYLSTM_OK;
+}
+
+/* All of a model, in an arena that only counts while it has no base. */
+static cylstm_status place_model(const loader *l, arena *a, cylstm_model **model)
 {
     cylstm_model *m = cylstm_arena_take(a, 1, sizeof *m);
-    weights counted, *w = m == NULL ? &counted : &m->net.weights;
+    weights counted;
     const float *scales[SCALES];
+    cylstm_status status = CYLSTM_OK;
     if (m != NULL) *m = (cylstm_model){.net = l->net};
-    cylstm_weights_place(w, &l->net.layout, a, NULL);
-    for (int64_t i = 0; i < l->count + SCALES; i++) {
-        const float *tensor = is_kept(l, i) ? keep(l, i, a) : tensor_at(l, i);
-        if (i >= l->count) {
-            scales[i - l->count] = tensor;
-        } else if (m != NULL) {
-            cylstm_weights_set(w, &l->net.layout, i, tensor);
-        }
-    }
-    if (m == NULL) return NULL;
+    cylstm_weights_place(m == NULL ? &counted : &m->net.weights, &l->net.layout, a, NULL);
+    for (int64_t i = 0; i < l->count && status == CYLSTM_OK; i++)
+        status = place_tensor(l, i, a, m == NULL ? NULL : &m->net.weights);
+    for (int i = 0; i < SCALES && status == CYLSTM_OK; i++) status = keep(l, l->count + i, a, &scales[i]);
+    *model = m;
+    if (m == NULL || status != CYLSTM_OK) return status;
     m->net.input_mean = scales[INPUT_MEAN];
     m->net.input_std = scales[INPUT_STD];
     m->output_mean = scales[OUTPUT_MEAN];
     m->output_std = scales[OUTPUT_STD];
-    return m;
-}
-
-/* The file is not there any more: nothing points to it. */
-static void forget_file(const loader *l, cylstm_model *m)
-{
-    for (int64_t i = 0; i < l->count && !l->options.borrow; i++) {
-        if (!is_kept(l, i)) cylstm_weights_set(&m->net.weights, &l->net.layout, i, NULL);
-    }
+    return CYLSTM_OK;
 }
 
 static cylstm_status make_model(const loader *l, cylstm_model **model)
 {
     arena a = {NULL, 0};
-    (void)place_model(l, &a);
+    cylstm_model *m;
+    (void)place_model(l, &a, &m);
     const int64_t size = a.used, to_allocate = cylstm_memory_to_allocate(size);
     void *block = (uint64_t)to_allocate > SIZE_MAX || to_allocate == INT64_MAX
                       ? NULL
@@ -422,14 +465,18 @@ static cylstm_status make_model(const loader *l, cylstm_model **model)
         return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for a model of %lld bytes", (long long)size);
     }
     a = (arena){cylstm_memory_begin(block, size), 0};
-    cylstm_model *m = place_model(l, &a);
+    const uint64_t mode = cylstm_set_ieee_mode(); /* biases are added */
+    const cylstm_status status = place_model(l, &a, &m);
+    cylstm_restore_mode(mode);
+    if (status != CYLSTM_OK) {
+        l->allocator.release(l->allocator.context, block);
+        return status;
+    }
     m->blas = (blas){l->options.sgemm, l->options.sgemm_context};
     m->task = (cylstm_task)l->values[TASK];
     m->bytes = to_allocate;
     m->allocator = l->allocator;
     m->block = block;
-    cylstm_weights_pack_forward(&m->net.weights, &m->net.layout, m->net.kernels, 1);
-    forget_file(l, m);
     *model = m;
     return CYLSTM_OK;
 }
@@ -444,6 +491,23 @@ static void log_model(const loader *l, const cylstm_model *m)
     l->options.log(l->options.log_context, text);
 }
 
+/* Room for the largest tensor where they cannot be read as they lie: in a file, or at an odd place, since the format does not
+ * ask for any. */
+static cylstm_status make_buffer(loader *l)
+{
+    int64_t largest = 0;
+    if (l->stream == NULL && (uintptr_t)l->file.data % sizeof(float) == 0) return CYLSTM_OK;
+    if (l->options.borrow)
+        return cylstm_fail(l->message, CYLSTM_INVALID_ARGUMENT,
+                           "data: expected tensors aligned to 4 bytes to be borrowed");
+    for (int64_t i = 0; i < l->count + SCALES; i++) {
+        if (tensor_size(l, i) > largest) largest = tensor_size(l, i);
+    }
+    l->buffer = l->allocator.allocate(l->allocator.context, (size_t)largest);
+    if (l->buffer != NULL) return CYLSTM_OK;
+    return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for a tensor of %lld bytes", (long long)largest);
+}
+
 /* Reads where the tensors lie, then makes the model of them. */
 static cylstm_status load_tensors(loader *l, cylstm_model **model)
 {
@@ -451,25 +515,11 @@ static cylstm_status load_tensors(loader *l, cylstm_model **model)
     l->places = l->allocator.allocate(l->allocator.context, size);
     if (l->places == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to read the file's header");
     cylstm_status status = read_tensors(l);
+    if (status == CYLSTM_OK) status = make_buffer(l);
+    if (status == CYLSTM_OK) status = check_scales(l);
     if (status == CYLSTM_OK) status = make_model(l, model);
+    if (l->buffer != NULL) l->allocator.release(l->allocator.context, l->buffer);
     l->allocator.release(l->allocator.context, l->places);
-    return status;
-}
-
-/* Tensors at an odd place are copied to an even one meanwhile: the format does not ask for any. */
-static cylstm_status load_aligned(loader *l, cylstm_model **model)
-{
-    const char *data = l->file.data;
-    if ((uintptr_t)data % sizeof(float) == 0) return load_tensors(l, model);
-    if (l->options.borrow)
-        return cylstm_fail(l->message, CYLSTM_INVALID_ARGUMENT,
-                           "data: expected tensors aligned to 4 bytes to be borrowed");
-    char *copy = l->allocator.allocate(l->allocator.context, (size_t)l->file.data_size + 1);
-    if (copy == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to align the file's tensors");
-    memcpy(copy, data, (size_t)l->file.data_size);
-    l->file.data = copy;
-    const cylstm_status status = load_tensors(l, model);
-    l->allocator.release(l->allocator.context, copy);
     return status;
 }
 
@@ -481,7 +531,7 @@ static cylstm_status load_from(loader *l, const void *data, size_t size, cylstm_
                            l->options.kernels);
     cylstm_status status = cylstm_safetensors_open(&l->file, data, size, l->message);
     if (status == CYLSTM_OK) status = read_network(l, isa);
-    if (status == CYLSTM_OK) status = load_aligned(l, model);
+    if (status == CYLSTM_OK) status = load_tensors(l, model);
     if (status == CYLSTM_OK) log_model(l, *model);
     return status;
 }
@@ -515,50 +565,25 @@ static int64_t readable_size(FILE *file)
     char first[8];
     if (fread(first, 1, sizeof first, file) == 0 && ferror(file)) return -1;
     const int64_t size = cylstm_file_size(file);
-    return fseek(file, 0, SEEK_SET) == 0 ? size : -1;
+    return cylstm_seek(file, 0) ? size : -1;
 }
 
-/* Whether the header describes a network that `size` bytes can hold, before memory is taken for all of them. The file is at
- * its beginning, and is again afterwards. */
-static cylstm_status check_header(const loader *l, FILE *file, size_t size)
+/* Loads from a file of `size` bytes at its beginning. Nothing but the header, and then one tensor, is in memory beside the model:
+ * what the header describes is known to fit into the file before memory is taken for it. */
+static cylstm_status load_stream(loader *l, size_t size, cylstm_model **model)
 {
     unsigned char first[8] = {0};
-    const size_t there = fread(first, 1, sizeof first, file);
+    const size_t there = fread(first, 1, sizeof first, l->stream);
     const size_t header_size = cylstm_safetensors_header_end(first, there, size);
-    loader probe = *l;
     char *header = l->allocator.allocate(l->allocator.context, header_size + 1);
     if (header == NULL) return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory to read the file's header");
-    rewind(file);
     cylstm_status status = CYLSTM_CANNOT_READ;
-    if (fread(header, 1, header_size, file) == header_size) {
-        status = cylstm_safetensors_open(&probe.file, header, size, l->message);
-        if (status == CYLSTM_OK) status = read_network(&probe, cylstm_kernels_best());
+    if (cylstm_seek(l->stream, 0) && fread(header, 1, header_size, l->stream) == header_size) {
+        status = load_from(l, header, size, model);
     } else {
         cylstm_fail(l->message, status, "cannot read the file's header");
     }
-    rewind(file);
     l->allocator.release(l->allocator.context, header);
-    return status;
-}
-
-static cylstm_status load_file(loader *l, FILE *file, const char *path, cylstm_model **model)
-{
-    const int64_t size = readable_size(file);
-    if (size < 0) return cylstm_fail(l->message, CYLSTM_CANNOT_READ, "cannot read %s", path);
-    cylstm_status status = check_header(l, file, (size_t)size);
-    if (status != CYLSTM_OK) return status;
-    void *data = (uint64_t)size < SIZE_MAX ? l->allocator.allocate(l->allocator.context, (size_t)size + 1) : NULL;
-    if (data == NULL) {
-        return cylstm_fail(l->message, CYLSTM_OUT_OF_MEMORY, "no memory for the %lld bytes of %s", (long long)size,
-                           path);
-    }
-    status = CYLSTM_CANNOT_READ;
-    if (fread(data, 1, (size_t)size, file) == (size_t)size) {
-        status = load_from(l, data, (size_t)size, model);
-    } else {
-        cylstm_fail(l->message, status, "cannot read all of %s", path);
-    }
-    l->allocator.release(l->allocator.context, data);
     return status;
 }
 
@@ -568,10 +593,13 @@ cylstm_status cylstm_load(const char *path, const cylstm_load_options *options, 
     loader l;
     if (!start(&l, options, model, text, text_size)) return CYLSTM_INVALID_ARGUMENT;
     l.options.borrow = 0; /* what is read here does not stay */
-    FILE *file = cylstm_open(path);
-    if (file == NULL) return cylstm_fail(l.message, CYLSTM_CANNOT_READ, "cannot open %s", path);
-    const cylstm_status status = load_file(&l, file, path, model);
-    fclose(file);
+    l.stream = cylstm_open(path);
+    if (l.stream == NULL) return cylstm_fail(l.message, CYLSTM_CANNOT_READ, "cannot open %s", path);
+    const int64_t size = readable_size(l.stream);
+    const int readable = size >= 0 && (uint64_t)size < SIZE_MAX;
+    const cylstm_status status = readable ? load_stream(&l, (size_t)size, model)
+                                          : cylstm_fail(l.message, CYLSTM_CANNOT_READ, "cannot read %s", path);
+    fclose(l.stream);
     return status;
 }
 

@@ -18,6 +18,11 @@ size_t cylstm_safetensors_header_end(const unsigned char *first, size_t there, s
     return length > size - LENGTH_SIZE || length > LARGEST_HEADER ? LENGTH_SIZE : LENGTH_SIZE + (size_t)length;
 }
 
+int64_t cylstm_safetensors_data_begin(const safetensors *file)
+{
+    return LENGTH_SIZE + file->header_size;
+}
+
 cylstm_status cylstm_safetensors_open(safetensors *file, const void *data, size_t size, message m)
 {
     if (size < LENGTH_SIZE) return cylstm_fail(m, CYLSTM_BAD_FILE, "expected a safetensors file, got %zu bytes", size);

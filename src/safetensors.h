@@ -44,6 +44,9 @@ typedef struct visitor {
  * no more than these where the file cannot be one. `cylstm_safetensors_open` and a walk read no byte after them. */
 size_t cylstm_safetensors_header_end(const unsigned char *first, size_t there, size_t size);
 
+/* From the beginning of the file to that of its tensors' bytes. */
+int64_t cylstm_safetensors_data_begin(const safetensors *file);
+
 cylstm_status cylstm_safetensors_open(safetensors *file, const void *data, size_t size, message m);
 cylstm_status cylstm_safetensors_visit(const safetensors *file, const visitor *v, message m);
 

@@ -85,6 +85,11 @@ int64_t cylstm_file_size(FILE *file)
     return _fseeki64(file, 0, SEEK_END) == 0 ? _ftelli64(file) : -1;
 }
 
+int cylstm_seek(FILE *file, int64_t to)
+{
+    return _fseeki64(file, to, SEEK_SET) == 0;
+}
+
 #else
 
 #include <pthread.h>
@@ -258,6 +263,11 @@ FILE *cylstm_open(const char *path)
 int64_t cylstm_file_size(FILE *file)
 {
     return fseeko(file, 0, SEEK_END) == 0 ? ftello(file) : -1;
+}
+
+int cylstm_seek(FILE *file, int64_t to)
+{
+    return fseeko(file, to, SEEK_SET) == 0;
 }
 
 #endif

@@ -37,4 +37,7 @@ FILE *cylstm_open(const char *path);
 /* Bytes of a file, where it then stands at its end; -1: not known. */
 int64_t cylstm_file_size(FILE *file);
 
+/* Goes to this byte of a file, counted from its beginning; 0: it cannot. */
+int cylstm_seek(FILE *file, int64_t to);
+
 #endif

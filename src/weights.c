@@ -48,17 +48,35 @@ void cylstm_weights_place(weights *w, const layout *l, arena *forward, arena *ba
     place_head(w, l, forward, backward);
 }
 
-void cylstm_weights_set(weights *w, const layout *l, int64_t index, const float *tensor)
+enum { EMBEDDING, INPUT_WEIGHT, RECURRENT_WEIGHT, INPUT_BIAS, RECURRENT_BIAS, HEAD_WEIGHT, HEAD_BIAS };
+
+/* What the tensor of an index is: the embedding, a tensor of a layer in one direction, or of the head. */
+typedef struct role {
+    int kind;
+    int64_t layer; /* layer * D + direction */
+} role;
+
+static role role_of(const layout *l, int64_t index)
 {
     const int64_t embeddings = l->config.vocab_size > 0, each = l->config.bias ? 4 : 2;
-    const int64_t stack = (index - embeddings) / each, kind = (index - embeddings) % each;
-    if (index < embeddings) {
-        w->embedding = tensor;
-    } else if (stack < l->config.num_layers * l->directions) {
-        recurrent_weights *r = &w->layers[stack];
-        *(const float **[]){&r->input.weight, &r->recurrent.weight, &r->bias_ih, &r->bias_hh}[kind] = tensor;
-    } else {
-        *(const float **[]){&w->head.weight, &w->head_bias}[kind] = tensor;
+    const int64_t layers = l->config.num_layers * l->directions, after = index - embeddings;
+    if (index < embeddings) return (role){EMBEDDING, 0};
+    if (after < layers * each) return (role){INPUT_WEIGHT + (int)(after % each), after / each};
+    return (role){after == layers * each ? HEAD_WEIGHT : HEAD_BIAS, 0};
+}
+
+void cylstm_weights_set(weights *w, const layout *l, int64_t index, const float *tensor)
+{
+    const role is = role_of(l, index);
+    recurrent_weights *r = w->layers + is.layer;
+    switch (is.kind) {
+    case EMBEDDING: w->embedding = tensor; break;
+    case INPUT_WEIGHT: r->input.weight = tensor; break;
+    case RECURRENT_WEIGHT: r->recurrent.weight = tensor; break;
+    case INPUT_BIAS: r->bias_ih = tensor; break;
+    case RECURRENT_BIAS: r->bias_hh = tensor; break;
+    case HEAD_WEIGHT: w->head.weight = tensor; break;
+    default: w->head_bias = tensor; /* HEAD_BIAS */
     }
 }
 
@@ -70,9 +88,14 @@ void cylstm_weights_set_all(weights *w, const layout *l, const float *parameters
 }
 
 /* Columns of the panels are outputs, k the inputs: W^T of the row-major W (outputs, inputs). */
+static void pack_panels_forward(range which, const kernels *isa, const linear *m)
+{
+    cylstm_pack(isa, &m->forward, which, m->weight, 1, m->outputs, m->inputs);
+}
+
 static void pack_forward(const worker *w, const kernels *isa, const linear *m)
 {
-    cylstm_pack(isa, &m->forward, cylstm_share(w, m->forward.count), m->weight, 1, m->outputs, m->inputs);
+    pack_panels_forward(cylstm_share(w, m->forward.count), isa, m);
 }
 
 /* Columns of the panels are inputs, k the outputs. */
@@ -82,22 +105,59 @@ static void pack_backward(const worker *w, const kernels *isa, const linear *m)
                 cylstm_layout_plain_axis(m->inputs, isa->lanes), 1);
 }
 
-/* The recurrent layers' two biases enter one sum: b_ih + b_hh, gate after gate, padded. */
-static void pack_bias(const recurrent_weights *r, const layout *l)
+/* The recurrent layers' two biases enter one sum: b_ih + b_hh, gate after gate, padded. Without bias it is zero. */
+static void begin_bias(const recurrent_weights *r, const layout *l)
 {
     const axis a = r->input.outputs;
     for (int64_t i = 0; i < l->gate_width; i++) r->bias[i] = 0.0f;
     if (r->bias_ih == NULL) return;
     for (int64_t s = 0; s < a.segments; s++) {
-        const float *ih = r->bias_ih + s * a.valid, *hh = r->bias_hh + s * a.valid;
-        for (int64_t u = 0; u < a.valid; u++) r->bias[s * a.padded + u] = ih[u] + hh[u];
+        for (int64_t u = 0; u < a.valid; u++) r->bias[s * a.padded + u] = r->bias_ih[s * a.valid + u];
     }
+}
+
+static void complete_bias(const recurrent_weights *r)
+{
+    const axis a = r->input.outputs;
+    if (r->bias_hh == NULL) return;
+    for (int64_t s = 0; s < a.segments; s++) {
+        for (int64_t u = 0; u < a.valid; u++) r->bias[s * a.padded + u] += r->bias_hh[s * a.valid + u];
+    }
+}
+
+static void pack_bias(const recurrent_weights *r, const layout *l)
+{
+    begin_bias(r, l);
+    complete_bias(r);
 }
 
 static void pack_head_bias(const weights *w, const layout *l)
 {
     for (int64_t n = 0; n < l->head_width; n++)
         w->padded_head_bias[n] = n < l->config.output_size ? w->head_bias[n] : 0.0f;
+}
+
+static void pack_whole(const kernels *isa, const linear *m)
+{
+    pack_panels_forward((range){0, m->forward.count}, isa, m);
+}
+
+void cylstm_weights_pack_tensor(const weights *w, const layout *l, const kernels *isa, int64_t index)
+{
+    const role is = role_of(l, index);
+    const recurrent_weights *r = w->layers + is.layer;
+    switch (is.kind) {
+    case EMBEDDING: break; /* is read as it is */
+    case INPUT_WEIGHT:
+        pack_whole(isa, &r->input);
+        begin_bias(r, l);
+        break;
+    case RECURRENT_WEIGHT: pack_whole(isa, &r->recurrent); break;
+    case INPUT_BIAS: begin_bias(r, l); break;
+    case RECURRENT_BIAS: complete_bias(r); break;
+    case HEAD_WEIGHT: pack_whole(isa, &w->head); break;
+    default: pack_head_bias(w, l); /* HEAD_BIAS */
+    }
 }
 
 typedef struct packing {

@@ -38,6 +38,10 @@ void cylstm_weights_pack_backward(const weights *w, const layout *l, const kerne
 /* And that of the first layer's input weights, for the gradient of the input. */
 void cylstm_weights_pack_for_dx(const weights *w, const layout *l, const kernels *isa, int threads);
 
+/* Brings the forward copy of one tensor up to date, on the calling thread: tensors need not be in memory all at once. In the
+ * order of their indices, since a layer's second bias is added to its first. */
+void cylstm_weights_pack_tensor(const weights *w, const layout *l, const kernels *isa, int64_t index);
+
 /* Bytes that each of these three fills. */
 typedef struct packed_sizes {
     int64_t forward, backward, for_dx;

@@ -104,13 +104,83 @@ static void test_loading_and_running(void)
     char *odd = allocate(f.size + 1);
     memcpy(odd + 1, f.bytes, f.size);
     write_file(path, &f);
-    /* where the tensors lie, the model, two states; a copy of tensors at an odd place; the header and the
-     * bytes of a file */
+    /* where the tensors lie, the model, two states; one tensor, where they lie at an odd place; and a file's header */
     fail_each("from memory", load_and_run, &(loading){.bytes = f.bytes, .size = f.size}, 4);
     fail_each("from memory at an odd place", load_and_run, &(loading){.bytes = odd + 1, .size = f.size}, 5);
     fail_each("from a file", load_and_run, &(loading){.path = path}, 6);
     remove(path);
     free(odd);
+    free_file(&f);
+    free_model(&m);
+}
+
+/* ---- a file that is cut while it is loaded ---- */
+
+typedef struct cutter {
+    counter counter;
+    const char *path;
+    int64_t cut_at; /* the allocation before which the file loses all it has */
+} cutter;
+
+static void *allocate_and_cut(void *context, size_t size)
+{
+    cutter *c = context;
+    FILE *file = c->counter.allocations == c->cut_at ? fopen(c->path, "wb") : NULL;
+    if (file != NULL) fclose(file);
+    return counted_allocate(&c->counter, size);
+}
+
+static void release_after_cut(void *context, void *memory)
+{
+    counted_release(&((cutter *)context)->counter, memory);
+}
+
+/* Whatever is left to be read when it is cut: the header, the scales, the weights. */
+static void test_cut_files(void)
+{
+    enum { SCALED = 1, HEADER = 0, MODEL = 3 };
+    static const char path[] = "test_cut_files.safetensors";
+    const cylstm_config config = {.struct_size = sizeof config,
+                                  .input_size = 200,
+                                  .hidden_size = 64,
+                                  .num_layers = 2,
+                                  .bias = 1,
+                                  .output_size = OUTPUTS,
+                                  .pooling = CYLSTM_POOL_MAX};
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, SCALED);
+    for (int64_t cut_at = HEADER; cut_at <= MODEL; cut_at++) {
+        cutter c = {{.fail_at = -1}, path, cut_at};
+        const cylstm_load_options options = {.struct_size = sizeof options,
+                                             .allocator = {allocate_and_cut, release_after_cut, &c}};
+        cylstm_model *loaded;
+        write_file(path, &f);
+        const cylstm_status status = cylstm_load(path, &options, &loaded, NULL, 0);
+        CHECK(status == CYLSTM_CANNOT_READ, "cut at %d: %s", (int)cut_at, cylstm_status_name(status));
+        CHECK(c.counter.held == 0 && loaded == NULL, "cut at %d: %d blocks are held", (int)cut_at, (int)c.counter.held);
+    }
+    remove(path);
+    free_file(&f);
+    free_model(&m);
+}
+
+/* All that is allocated while a file is loaded is its model, and beside it one tensor and the header. */
+static void test_memory_of_loading(void)
+{
+    static const char path[] = "test_memory_of_loading.safetensors";
+    const cylstm_config config = {
+        .struct_size = sizeof config, .input_size = 64, .hidden_size = 64, .num_layers = 8, .bias = 1};
+    counter c = {.fail_at = -1};
+    const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
+    cylstm_model *loaded;
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 0);
+    write_file(path, &f);
+    const cylstm_status status = cylstm_load(path, &options, &loaded, NULL, 0);
+    CHECK(status == CYLSTM_OK, "%s", cylstm_status_name(status));
+    CHECK(c.bytes < (int64_t)f.size * 6 / 5, "%lld bytes for a file of %zu", (long long)c.bytes, f.size);
+    cylstm_model_free(loaded);
+    remove(path);
     free_file(&f);
     free_model(&m);
 }
@@ -291,6 +361,8 @@ static void test_training(void)
 int main(void)
 {
     test_loading_and_running();
+    test_memory_of_loading();
+    test_cut_files();
     test_training();
     return report("allocations");
 }

@@ -417,6 +417,14 @@ static void test_headers(void)
         {"{\"a\":{\"shape\":[1,2,3,4],\"data_offsets\":[0,4],\"dtype\":\"F32\"}}", CYLSTM_OK, 1},
         {"{\"__metadata__\":{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20AC\\u0041\"},\"a\":{" ENTRY "}}", CYLSTM_OK,
          11},
+        {"{\"__metadata__\":{\"a\":\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"}}", CYLSTM_OK, 10},
+        {"{\"__metadata__\":{\"a\":\"\x80\"}}", CYLSTM_BAD_FILE, 0},             /* no character's first byte */
+        {"{\"__metadata__\":{\"a\":\"\xFF\xBF\xBF\xBF\"}}", CYLSTM_BAD_FILE, 0}, /* nor this */
+        {"{\"__metadata__\":{\"a\":\"\xC3q\"}}", CYLSTM_BAD_FILE, 0},            /* half a character */
+        {"{\"__metadata__\":{\"a\":\"\xE2\x82", CYLSTM_BAD_FILE, 0},
+        {"{\"__metadata__\":{\"a\":\"\xC0\xAF\"}}", CYLSTM_BAD_FILE, 0},         /* longer than it need be */
+        {"{\"__metadata__\":{\"a\":\"\xED\xA0\x80\"}}", CYLSTM_BAD_FILE, 0},     /* half a surrogate pair */
+        {"{\"__metadata__\":{\"a\":\"\xF4\x90\x80\x80\"}}", CYLSTM_BAD_FILE, 0}, /* above the last one */
         {"{\"__metadata__\":{}}", CYLSTM_OK, 0},
         {"{\"__metadata__\":{\"a\":\"" LONG "\"}}", CYLSTM_UNSUPPORTED, 10},
         {"{\"__metadata__\":{\"a\":1}}", CYLSTM_BAD_FILE, 0},
@@ -653,6 +661,40 @@ static void test_a_missing_tensor(void)
 }
 
 #if defined(__x86_64__)
+
+/* A copy whose header says something else in one place. */
+static file reworded(const file *f, const char *from, const char *to)
+{
+    file copy = {.header = f->header + (int64_t)strlen(to) - (int64_t)strlen(from)};
+    const char *after = f->bytes + 8;
+    while (memcmp(after, from, strlen(from)) != 0) after++;
+    const size_t before = (size_t)(after - f->bytes);
+    after += strlen(from);
+    copy.size = f->size + strlen(to) - strlen(from);
+    copy.bytes = allocate(copy.size);
+    memcpy(copy.bytes, f->bytes, before);
+    memcpy(copy.bytes + before, to, strlen(to));
+    memcpy(copy.bytes + before + strlen(to), after, (size_t)(f->bytes + f->size - after));
+    memcpy(copy.bytes, &(uint64_t){(uint64_t)copy.header - 8}, 8);
+    return copy;
+}
+
+/* Scales that the task has no use for. */
+static void test_scales_out_of_place(void)
+{
+    static const char message[] = "output_scale.mean: one without the other, or out of place";
+    const cylstm_config config = {
+        .struct_size = sizeof config, .input_size = 3, .hidden_size = 4, .num_layers = 1, .bias = 1, .output_size = 2};
+    char text[200];
+    cylstm_model *loaded;
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, 1), other = reworded(&f, "\"regression\"", "\"classification\"");
+    const cylstm_status status = cylstm_load_memory(other.bytes, other.size, NULL, &loaded, text, sizeof text);
+    CHECK(status == CYLSTM_BAD_FILE && strcmp(text, message) == 0, "%s: %s", cylstm_status_name(status), text);
+    free_file(&other);
+    free_file(&f);
+    free_model(&m);
+}
 
 /* Loads a file, and computes values, with every floating-point exception a trap that ends the program. */
 static cylstm_status load_with_traps(const file *f)
@@ -907,6 +949,7 @@ int main(void)
     test_tensors_of_another_type();
     test_a_missing_tensor();
 #if defined(__x86_64__)
+    test_scales_out_of_place();
     test_traps();
 #endif
     test_weights_that_are_no_numbers();

@@ -13,7 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import data
-from .arrays import Float32, Layout, Shape, as_array, as_float32, as_labels, as_lengths, as_tokens
+from .arrays import (
+    Layout,
+    Scale,
+    Shape,
+    as_array,
+    as_labels,
+    as_lengths,
+    as_real,
+    as_tokens,
+    blocks,
+    is_wide,
+    standardise,
+)
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -64,15 +76,18 @@ class Dataset:
     Attributes
     ----------
     inputs : sequence of N arrays
-        float32 (T_n, I) or int32 tokens (T_n,).
+        Numbers (T_n, I) of the type that the user gave, or int32 tokens (T_n,).
     targets : sequence of N arrays
-        int64 classes (T_n,) or float32 numbers (T_n, O); without T_n where pooled.
+        int64 classes (T_n,) or floats (T_n, O), standardised to float32; without T_n where pooled.
     pooled : bool
+    input_scale : pair of float64 arrays, or None
+        A wide scale of the inputs, which batches are standardised by; the core applies others.
     """
 
     inputs: Sequence[Array]
     targets: Sequence[Array]
     pooled: bool
+    input_scale: Scale | None = None
 
     @property
     def lengths(self) -> Indices:
@@ -82,6 +97,8 @@ class Dataset:
     def batch(self, indices: Indices) -> Batch:
         """Put the sequences at these indices side by side."""
         x, lengths = data.pad([self.inputs[n] for n in indices])
+        if x.ndim > 2:  # numbers, not tokens
+            x = standardise(x, self.input_scale, "x")
         targets, mask = [self.targets[n] for n in indices], None
         if not self.pooled:
             mask = np.arange(len(x))[:, np.newaxis] < lengths
@@ -119,9 +136,24 @@ class Dataset:
         )
         return replace(self, inputs=inputs, targets=targets)
 
-    def standardised(self, mean: Float32, std: Float32) -> Dataset:
-        """The same with (target - mean) / std for each target."""
-        return replace(self, targets=[(target - mean) / std for target in self.targets])
+    def standardised(self, input_scale: Scale | None, output_scale: Scale | None) -> Dataset:
+        """What training computes with: targets in units of their scale, and batches of inputs."""
+        targets = self.targets
+        if targets[0].dtype.kind == "f":
+            rows = [_in_units(array, output_scale) for array in self.target_rows]
+            targets = list(rows[0]) if self.pooled else rows
+        wide = input_scale if is_wide(input_scale) else None
+        return replace(self, targets=targets, input_scale=wide)
+
+    @property
+    def target_rows(self) -> Sequence[Array]:
+        """Targets as arrays whose first axis are steps, or, of a pooled model, sequences."""
+        return [np.stack(self.targets)] if self.pooled else self.targets
+
+
+def _in_units(targets: Array, scale: Scale | None) -> Array:
+    rounded = standardise(targets, scale, "y")
+    return rounded if scale is None or is_wide(scale) else (rounded - scale[0]) / scale[1]
 
 
 # --- reading what the user gives -----------------------------------------------------------------
@@ -185,7 +217,7 @@ def _width(config: Config) -> Shape:
 
 
 def _read_inputs(config: Config, x: Any, lengths: Any, prefix: str) -> list[Array]:
-    convert = as_float32 if config["vocab_size"] is None else as_tokens
+    convert = as_real if config["vocab_size"] is None else as_tokens
     name, width = f"{prefix}x", _width(config)
     if isinstance(x, list | tuple):
         if lengths is not None:
@@ -229,7 +261,7 @@ def _check_sequence(config: Config, sequence: Array, name: str) -> None:
     if not len(sequence):
         raise ValueError(f"{name}: expected at least one step, got none")
     if config["vocab_size"] is None:
-        _check_finite(sequence, name)
+        _check_numbers(sequence, name)
         return
     wrong = np.flatnonzero((sequence < 0) | (sequence >= config["vocab_size"]))
     if wrong.size:
@@ -237,10 +269,18 @@ def _check_sequence(config: Config, sequence: Array, name: str) -> None:
         raise ValueError(f"{name}: expected tokens in 0..{last}, got {token} at {wrong[0]}")
 
 
-def _check_finite(array: Array, name: str) -> None:
-    if not np.isfinite(array).all():
-        position = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise ValueError(f"{name}: expected finite numbers, got {array[position]} at {position}")
+def _check_numbers(array: Array, name: str) -> None:
+    """ValueError unless numbers are finite, and such as float32 can hold."""
+    for part in blocks(array):
+        finite = np.isfinite(array[part])
+        if not finite.all():
+            first, *rest = map(int, np.argwhere(~finite)[0])
+            position = (part.start + first, *rest)
+            raise ValueError(
+                f"{name}: expected finite numbers, got {array[position]} at {position}"
+            )
+        if array.dtype.itemsize > np.float32().itemsize:
+            standardise(array[part], None, name)
 
 
 def _next_token_dataset(inputs: list[Array], y: Any, prefix: str) -> Dataset:
@@ -269,17 +309,19 @@ def _split_like(config: Config, x: Any, y: Any, inputs: list[Array], name: str) 
 
 
 def _read_rows(config: Config, y: Any, count: int, name: str) -> Array:
-    """Targets as rows: labels (count,), (count, 1) where binary, or float32 numbers (count, O)."""
+    """Targets as rows: labels (count,), (count, 1) where binary, or numbers (count, O)."""
     outputs = config["output_size"]
     labels = config["task"] == "classification"
-    array = as_labels(y, name) if labels else as_float32(y, name)
+    array = as_labels(y, name) if labels else as_real(y, name)
+    if not labels and array.dtype.kind != "f":
+        array = array.astype(np.float64)
     shape = (count,) if labels and outputs > 1 else (count, outputs)
     if outputs == 1 and array.shape == (count,):
         array = array[:, np.newaxis]
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
     if array.dtype.kind == "f":
-        _check_finite(array, name)
+        _check_numbers(array, name)
     return array
 
 

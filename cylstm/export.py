@@ -253,6 +253,12 @@ class _Export:
         contents = formats.decode(io.BytesIO(network._to_bytes()))
         self._name, self._header = name, header
         self._network, self._tensors = contents.network, contents.tensors
+        wide = [name for name, tensor in self._tensors.items() if tensor.dtype == np.float64]
+        if wide:
+            raise ValueError(
+                f"model: expected scales of float32, got {wide[0]} of float64, which tables of "
+                "floats would round"
+            )
         self._classes = contents.python.get("classes")
         self._description = description
         self._max_steps = _as_max_steps(max_steps, contents.network["bidirectional"])

@@ -18,16 +18,18 @@ from . import data, formats, training
 from .arrays import (
     MAX_LAYERS,
     Float32,
+    Scale,
     Shape,
     as_choice,
     as_dropout,
-    as_finite,
     as_flag,
     as_labels,
     as_num_threads,
     as_path,
+    as_scale,
     as_seed,
     as_size,
+    is_wide,
     quote,
 )
 from .dataset import read_dataset
@@ -44,7 +46,6 @@ BATCH_SEQUENCES = 256
 BATCH_STEPS = 2**17
 
 Sequences = Any  # array_like, or a list of them
-Scale = tuple[Float32, Float32]
 Scores = Float32 | list[Float32]
 
 _READ_BY_C = ("hidden_size", "num_layers", "bidirectional", "pooling", "output_size")
@@ -197,7 +198,11 @@ class SequenceModel(Network):
 
     @property
     def input_scale(self) -> Scale | None:
-        """(mean, std) of each input, (I,): the network sees (x - mean) / std. None: x itself."""
+        """(mean, std) of each input, (I,): the network sees (x - mean) / std. None: x itself.
+
+        float32, or float64 where means are so large beside the deviations that float32 would lose
+        much of the difference: it is taken in float64 then, so pass x as float64 or integers.
+        """
         return self._input_scale
 
     def set_input_scale(self, mean: ArrayLike | None, std: ArrayLike | None) -> None:
@@ -206,18 +211,30 @@ class SequenceModel(Network):
         Parameters
         ----------
         mean, std : array_like (I,)
-            Finite numbers; each deviation above 0.
+            Finite numbers; each deviation above 0. float32 stays; what is not becomes float32 where
+            no |mean| is more than 1024 deviations, else float64.
         """
+        self._set_input_scale(as_scale(mean, std, self._scalable_inputs()))
+
+    def _scalable_inputs(self) -> int:
         width = self._signature.width
         if width is None:
             raise ValueError("set_input_scale: expected a model of numbers, this one takes tokens")
-        scale = _as_scale(mean, std, width)
-        self._network.set_input_scale(*(scale or (None, None)))
+        return width
+
+    def _set_input_scale(self, scale: Scale | None) -> None:
+        """The core applies one of float32, the signature a wide one to what it reads."""
+        wide = is_wide(scale)
+        self._network.set_input_scale(*((None, None) if wide or scale is None else scale))
+        self._signature = self._signature._replace(input_scale=scale if wide else None)
         self._input_scale = scale
 
     @property
     def output_scale(self) -> Scale | None:
-        """(mean, std) of each output, (O,): `predict` gives scores * std + mean."""
+        """(mean, std) of each output, (O,): `predict` gives scores * std + mean.
+
+        float32, or float64 where that needs it, as of `input_scale`; values then are float64 too.
+        """
         return self._output_scale
 
     def set_output_scale(self, mean: ArrayLike | None, std: ArrayLike | None) -> None:
@@ -226,13 +243,16 @@ class SequenceModel(Network):
         Parameters
         ----------
         mean, std : array_like (O,)
-            Finite numbers; each deviation above 0.
+            As of `set_input_scale`.
         """
+        self._output_scale = as_scale(mean, std, self._scalable_outputs())
+
+    def _scalable_outputs(self) -> int:
         if self.task != "regression":
             raise ValueError(
                 f"set_output_scale: expected a regression, this is a {self.task} model"
             )
-        self._output_scale = _as_scale(mean, std, self._output_width)
+        return self._output_width
 
     # --- inference
 
@@ -288,7 +308,7 @@ class SequenceModel(Network):
         for indices in data.batches_within(lengths, BATCH_SEQUENCES, BATCH_STEPS):
             padded, sizes = data.pad([sequences[n] for n in indices])
             scores, _ = self._network.forward(
-                padded,
+                self._signature.convert(padded, "x"),
                 None,
                 sizes,
                 num_threads=as_num_threads(num_threads),
@@ -316,8 +336,8 @@ class SequenceModel(Network):
         Returns
         -------
         ndarray, or list of them
-            As `scores` gives them, with values for scores (float32), or with one of `classes`, or
-            one token, for the axis O. What stands past a length means nothing.
+            As `scores` gives them, with values for scores (of the type of `output_scale`), or with
+            one of `classes`, or one token, for the axis O. What stands past a length means nothing.
         """
         scores = self.scores(x, lengths=lengths, num_threads=num_threads, reproducible=reproducible)
         return _each(self._decide, scores)
@@ -389,13 +409,10 @@ class SequenceModel(Network):
             "bits_per_token", each the mean over all targets.
         """
         dataset, _ = read_dataset(self._config, self._classes, x, y, lengths)
-        std = None
-        if self._output_scale is not None:
-            mean, std = self._output_scale
-            dataset = dataset.standardised(mean, std)
+        std = None if self._output_scale is None else self._output_scale[1]
         loss, score = evaluate(
             self._network,
-            dataset,
+            dataset.standardised(self._input_scale, self._output_scale),
             Loss.of(self._config, std),
             data.batches_within(dataset.lengths, BATCH_SEQUENCES, BATCH_STEPS),
             num_threads=as_num_threads(num_threads),
@@ -441,13 +458,12 @@ class SequenceModel(Network):
         formats.check_keys(python, {*_PYTHON_ONLY, "classes", "extras"}, "python")
         model = cls._without_parameters(**_arguments_of(contents))
         tensors = contents.tensors
-        for set_scale, name in (
-            (model.set_input_scale, "input_scale"),
-            (model.set_output_scale, "output_scale"),
-        ):
-            scale = [tensors.pop(f"{name}.{part}", None) for part in ("mean", "std")]
-            if any(part is not None for part in scale):
-                set_scale(*scale)
+        scale = formats.take_scale(tensors, "input_scale")
+        if scale is not None:
+            model._set_input_scale(as_scale(*scale, model._scalable_inputs(), keep=True))
+        scale = formats.take_scale(tensors, "output_scale")
+        if scale is not None:
+            model._output_scale = as_scale(*scale, model._scalable_outputs(), keep=True)
         model.classes, model.extras = python["classes"], python["extras"]
         model._load_parameters(contents)
         return model
@@ -556,18 +572,6 @@ def _arguments_of(contents: formats.Contents) -> dict[str, Any]:
 
 
 # --- scales, batches and scores ------------------------------------------------------------------
-
-
-def _as_scale(mean: Any, std: Any, width: int) -> Scale | None:
-    """Read-only copies of a mean and a deviation, or None for two of None."""
-    if mean is None and std is None:
-        return None
-    scale = (as_finite(mean, "mean", (width,)).copy(), as_finite(std, "std", (width,)).copy())
-    if not (scale[1] > 0).all():
-        raise ValueError(f"std: expected deviations above 0, got {scale[1].min()}")
-    for part in scale:
-        part.flags.writeable = False
-    return scale
 
 
 def _each(function: Callable[[Float32], Any], scores: Scores) -> Any:

@@ -20,18 +20,20 @@ from . import _core, formats
 from .arrays import (
     Extent,
     Float32,
+    Scale,
     Shape,
     Signature,
     as_flag,
-    as_float32,
     as_named_arrays,
     as_num_threads,
     as_out,
+    as_real,
     as_size,
     as_state,
     as_tokens,
     count_weights,
     from_state,
+    standardise,
 )
 from .atomic import write_file
 
@@ -62,17 +64,16 @@ class Stream:
     (1, 1, 4)
     """
 
-    def __init__(
-        self, network: _core.Network, signature: Signature, batch_size: Any, output_width: int
-    ) -> None:
+    def __init__(self, network: Network, batch_size: Any) -> None:
+        signature, self._network = network._signature, network
         if signature.directions == 2:
             raise ValueError("stream: expected a network of one direction, got a bidirectional one")
         batch, width = as_size(batch_size, "batch_size"), signature.width
-        self._stream = network.stream(batch)
+        self._stream = network._network.stream(batch)
         self._names = (*signature.state_names, "pooled")
         self._dtype = np.dtype(np.int32 if width is None else np.float32)
         self._shape: Shape = (batch,) if width is None else (batch, width)
-        self._output_width = output_width
+        self._output_width = network._output_width
 
     def step(self, x_t: ArrayLike, out: Float32 | None = None) -> Float32:
         """Take one step.
@@ -91,9 +92,10 @@ class Stream:
             A layer's output (B, H) or a model's scores (B, O); for a pooled model, those of the
             sequence so far. Without the axis B where `x_t` came without it.
         """
-        if out is None and (usual := self._stream.try_step(x_t)) is not None:
+        scale = self._network._signature.input_scale
+        if out is None and scale is None and (usual := self._stream.try_step(x_t)) is not None:
             return usual
-        x, single = self._read(x_t)
+        x, single = self._read(x_t, scale)
         if out is None:
             y = self._stream.step(x)
             return y[0] if single else y
@@ -102,12 +104,14 @@ class Stream:
         self._stream.step(x, out[np.newaxis] if single else out)
         return out
 
-    def _read(self, x_t: ArrayLike) -> tuple[NDArray[Any], bool]:
+    def _read(self, x_t: ArrayLike, scale: Scale | None) -> tuple[NDArray[Any], bool]:
         """The step as the core takes it, and whether it came without the axis B."""
-        x = as_tokens(x_t, "x_t") if self._dtype == np.int32 else as_float32(x_t, "x_t")
+        tokens = self._dtype == np.int32
+        x = as_tokens(x_t, "x_t") if tokens else as_real(x_t, "x_t")
         single = self._shape[0] == 1 and x.shape == self._shape[1:]
         if not single and x.shape != self._shape:
             raise ValueError(f"x_t: expected shape {self._shape}, got {x.shape}")
+        x = x if tokens else standardise(x, scale, "x_t")
         return np.ascontiguousarray(x).reshape(self._shape), single
 
     @property
@@ -250,6 +254,7 @@ class Network:
             and out is None
             and reproducible is False
             and not self._signature.batch_first
+            and self._signature.input_scale is None
             and (usual := self._network.try_forward(x)) is not None
         ):
             return usual[0], from_state(usual[1])
@@ -274,7 +279,7 @@ class Network:
         batch_size : int, default 1
             Sequences side by side, B.
         """
-        return Stream(self._network, self._signature, batch_size, self._output_width)
+        return Stream(self, batch_size)
 
     @property
     def _output_width(self) -> int:

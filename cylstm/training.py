@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import data
-from .arrays import as_flag, as_num_threads, as_seed
+from .arrays import Scale, as_flag, as_num_threads, as_seed
 from .checkpoint import Checkpoint
 from .dataset import Classes, Dataset, read_dataset
 from .history import History
@@ -155,10 +155,9 @@ def fit(
     )
     training, held_out, classes = _read(model, plan, x, y, lengths, validation)
     scales = saved.scales if saved else _learn_scales(model, training, scale_inputs)
-    if "output_scale" in scales:
-        mean, std = scales["output_scale"]
-        training = training.standardised(mean, std)
-        held_out = held_out and held_out.standardised(mean, std)
+    both = [_scale_of(scales, name) for name in ("input_scale", "output_scale")]
+    training = training.standardised(*both)
+    held_out = held_out and held_out.standardised(*both)
     updates = get_optimizer(optimizer, learning_rate)
     trainer = Trainer(model, plan, updates, training, held_out, scales)
     if saved:
@@ -248,12 +247,14 @@ def _learn_scales(model: Model, training: Dataset, scale_inputs: bool) -> Scales
     scales = {"input_scale": model.input_scale, "output_scale": model.output_scale}
     numeric = config["vocab_size"] is None
     if as_flag(scale_inputs, "scale_inputs") and numeric and model.input_scale is None:
-        scales["input_scale"] = data.scaling(training.inputs)
+        scales["input_scale"] = data.scaling(training.inputs, "x")
     if config["task"] == "regression" and model.output_scale is None:
-        targets = training.targets
-        rows = [np.stack(targets)] if training.pooled else targets
-        scales["output_scale"] = data.scaling(rows, predicted=True)
+        scales["output_scale"] = data.scaling(training.target_rows, "y", predicted=True)
     return {name: np.stack(scale) for name, scale in scales.items() if scale is not None}
+
+
+def _scale_of(scales: Scales, name: str) -> Scale | None:
+    return (scales[name][0], scales[name][1]) if name in scales else None
 
 
 def _progress_bar(progress: bool | None, trainer: Trainer) -> AbstractContextManager[ProgressBar]:

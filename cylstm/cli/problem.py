@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.arrays import needs_float64
 from cylstm.forecasting import fit_linear
 from cylstm.tables import CalendarColumn, Column, Table, Timeline
 
@@ -43,10 +44,13 @@ class Problem:
         self._read_target()
         columns: list[Column | CalendarColumn] = [*recipe.columns, *recipe.calendar]
         inputs = (column.encode(table, timeline) for column in columns)
-        blocks = [block.astype(np.float32) for each in (self._history(), inputs) for block in each]
-        self.features = np.hstack(blocks)
+        blocks = [block for each in (self._history(), inputs) for block in each]
+        wide = any(needs_float64(block.mean(axis=0), block.std(axis=0)) for block in blocks)
+        self.features = np.hstack(
+            blocks, dtype=np.float64 if wide else np.float32, casting="unsafe"
+        )
 
-    def sequences(self, ends: Positions) -> list[NDArray[np.float32]]:
+    def sequences(self, ends: Positions) -> list[NDArray[Any]]:
         """The model's input for windows that end at these positions: views, (T_i, F)."""
         firsts = np.maximum(self.timeline.start[ends], ends - self.recipe.window + 1)
         return [self.features[a : b + 1] for a, b in zip(firsts, ends, strict=True)]

@@ -461,7 +461,7 @@ static cylstm_status place_tensor(const loader *l, int64_t index, arena *a, weig
 {
     const layout *of = &l->net.layout;
     const int kept = is_kept(l, index), counts_only = w == NULL;
-    const float *tensor;
+    const float *tensor = NULL;
     cylstm_status status = CYLSTM_OK;
     if (kept) {
         status = keep(l, index, a, &tensor);

@@ -377,7 +377,7 @@ class Extent(NamedTuple):
 
 
 class Call(NamedTuple):
-    """The checked arguments of one call, as the core takes them."""
+    """The checked arguments of one call, as the core takes them; x may be of another type yet."""
 
     x: NDArray[Any]
     state: tuple[Float32, ...] | None
@@ -401,9 +401,8 @@ class Signature(NamedTuple):
     input_scale: Scale | None = None
 
     def read(self, x: Any, state: Any, lengths: Any) -> Call:
+        """The arguments of a call; `convert` has to follow for x."""
         array, layout = self._read_x(x, "x")
-        array = self.convert(array, "x")
-        array = np.ascontiguousarray(array) if self.width is None else _dense_rows(array)
         steps, batch = array.shape[:2]
         extent = Extent(steps, batch, layout)
         return Call(
@@ -415,7 +414,9 @@ class Signature(NamedTuple):
 
     def convert(self, x: NDArray[Any], name: str) -> NDArray[Any]:
         """What has been read as the core takes it: float32, by a wide scale if there is one."""
-        return x if self.width is None else standardise(x, self.input_scale, name)
+        if self.width is None:
+            return np.ascontiguousarray(x)
+        return _dense_rows(standardise(x, self.input_scale, name))
 
     def read_sequence(self, x: Any, name: str) -> NDArray[Any]:
         """One sequence, (T, I) or, of tokens, (T,); `convert` has to follow."""

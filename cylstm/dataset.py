@@ -53,17 +53,6 @@ class Batch(NamedTuple):
         """How many targets count: the weight of this batch in a mean."""
         return len(self.targets) if self.mask is None else int(np.count_nonzero(self.mask))
 
-    def chunks(self, steps: int | None) -> Iterator[Batch]:
-        """Cut a batch of a model that is not pooled into runs of `steps` steps; None: one run."""
-        if steps is None or self.mask is None:
-            yield self
-            return
-        for start in range(0, len(self.x), steps):
-            part = slice(start, start + steps)
-            mask = self.mask[part]
-            lengths = _unless_full(mask.sum(axis=0, dtype=np.int64), len(mask))
-            yield Batch(self.x[part], lengths, self.targets[part], mask)
-
 
 def _unless_full(lengths: Indices, steps: int) -> Indices | None:
     return None if (lengths == steps).all() else lengths
@@ -78,16 +67,18 @@ class Dataset:
     inputs : sequence of N arrays
         Numbers (T_n, I) of the type that the user gave, or int32 tokens (T_n,).
     targets : sequence of N arrays
-        int64 classes (T_n,) or floats (T_n, O), standardised to float32; without T_n where pooled.
+        int64 classes (T_n,) or floats (T_n, O); without T_n where pooled.
     pooled : bool
-    input_scale : pair of float64 arrays, or None
-        A wide scale of the inputs, which batches are standardised by; the core applies others.
+    input_scale, output_scale : pair of arrays, or None
+        What batches are standardised by as they are made, so that the data are not copied whole.
+        Of the inputs' only a wide one: the core applies others.
     """
 
     inputs: Sequence[Array]
     targets: Sequence[Array]
     pooled: bool
     input_scale: Scale | None = None
+    output_scale: Scale | None = None
 
     @property
     def lengths(self) -> Indices:
@@ -103,7 +94,20 @@ class Dataset:
         if not self.pooled:
             mask = np.arange(len(x))[:, np.newaxis] < lengths
         together = np.stack(targets) if self.pooled else data.pad(targets)[0]
+        if together.dtype.kind == "f":  # numbers, not classes
+            together = _in_units(together, self.output_scale)
         return Batch(x, _unless_full(lengths, len(x)), together, mask)
+
+    def chunks(self, indices: Indices, steps: int | None) -> Iterator[Batch]:
+        """A batch in runs of `steps` steps, each made when it is wanted; pooled, or None: whole."""
+        longest = max(len(self.inputs[n]) for n in indices)
+        if steps is None or self.pooled or steps >= longest:
+            yield self.batch(indices)
+            return
+        batch, everything = self.subset(indices), np.arange(len(indices))
+        for start in range(0, longest, steps):
+            part = slice(start, start + steps)
+            yield batch._sliced([part] * len(indices)).batch(everything)
 
     def subset(self, indices: Indices) -> Dataset:
         """The sequences at these indices."""
@@ -137,17 +141,12 @@ class Dataset:
         return replace(self, inputs=inputs, targets=targets)
 
     def standardised(self, input_scale: Scale | None, output_scale: Scale | None) -> Dataset:
-        """What training computes with: targets in units of their scale, and batches of inputs."""
-        targets = self.targets
-        if targets[0].dtype.kind == "f":
-            rows = [_in_units(array, output_scale) for array in self.target_rows]
-            targets = list(rows[0]) if self.pooled else rows
-        wide = input_scale if is_wide(input_scale) else None
-        return replace(self, targets=targets, input_scale=wide)
+        """What training computes with: batches are in the units of these scales."""
+        return replace(self, input_scale=input_scale, output_scale=output_scale)
 
     @property
     def target_rows(self) -> Sequence[Array]:
-        """Targets as arrays whose first axis are steps, or, of a pooled model, sequences."""
+        """Targets as arrays whose first axis is that of steps, or of sequences where pooled."""
         return [np.stack(self.targets)] if self.pooled else self.targets
 
 

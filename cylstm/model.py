@@ -306,6 +306,12 @@ class SequenceModel(Network):
         results: list[Any] = [None] * len(sequences)
         lengths = np.array([len(sequence) for sequence in sequences])
         for indices in data.batches_within(lengths, BATCH_SEQUENCES, BATCH_STEPS):
+            first = indices[0]
+            if len(indices) == 1 and self._is_long(sequences[first].size):  # read where it lies
+                results[first], _ = self(
+                    x[first], num_threads=num_threads, reproducible=reproducible
+                )
+                continue
             padded, sizes = data.pad([sequences[n] for n in indices])
             scores, _ = self._network.forward(
                 self._signature.convert(padded, "x"),
@@ -345,7 +351,9 @@ class SequenceModel(Network):
     def _decide(self, scores: Float32) -> NDArray[Any]:
         if self.task == "regression":
             mean, std = self._output_scale or (np.float32(0), np.float32(1))
-            return scores * std + mean
+            values: NDArray[Any] = scores * std
+            values += mean
+            return values
         labels = self._class_scores(scores).argmax(axis=-1)
         return labels if self._classes is None else as_labels(self._classes, "classes")[labels]
 
@@ -410,11 +418,13 @@ class SequenceModel(Network):
         """
         dataset, _ = read_dataset(self._config, self._classes, x, y, lengths)
         std = None if self._output_scale is None else self._output_scale[1]
+        longest = dataset.lengths.max()
         loss, score = evaluate(
             self._network,
             dataset.standardised(self._input_scale, self._output_scale),
             Loss.of(self._config, std),
             data.batches_within(dataset.lengths, BATCH_SEQUENCES, BATCH_STEPS),
+            bptt_steps=self._steps_at_once(longest * (self._signature.width or 1), 1),
             num_threads=as_num_threads(num_threads),
         )
         return {"loss": loss, SCORE_NAMES[self.task]: score}

@@ -56,6 +56,33 @@ def pad(sequences: Sequence[Array], dtype: DTypeLike | None = None) -> tuple[Arr
     return padded, lengths
 
 
+def fold(sequence: Array, samples: int) -> Array:
+    """Put each so many consecutive samples into one step, which makes a sequence shorter.
+
+    Where they do not divide the sequence, its first sample stands before it as often as is needed.
+
+    Parameters
+    ----------
+    sequence : array (T, I)
+    samples : int
+
+    Returns
+    -------
+    array (ceil(T / samples), samples * I)
+        The samples of a step stand in their order. A view where possible.
+
+    Examples
+    --------
+    >>> fold(np.array([[1], [2], [3]]), 2).tolist()
+    [[1, 1], [2, 3]]
+    """
+    missing = -len(sequence) % samples
+    whole = (
+        np.concatenate([sequence[:1].repeat(missing, axis=0), sequence]) if missing else sequence
+    )
+    return whole.reshape(len(whole) // samples, samples * whole.shape[1])
+
+
 def batches(
     lengths: Indices, batch_size: int, rng: np.random.Generator | None = None
 ) -> list[Indices]:

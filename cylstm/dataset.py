@@ -240,7 +240,8 @@ def _read_inputs(config: Config, x: Any, lengths: Any, prefix: str) -> list[Arra
             sequence,
             f"{name}[{n}]" if isinstance(x, list | tuple) else f"{name}, sequence {n}",
         )
-    return inputs
+    samples = config["fold"]
+    return inputs if samples == 1 else [data.fold(sequence, samples) for sequence in inputs]
 
 
 def _unpad(config: Config, array: Array, lengths: Any) -> list[Array]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from .arrays import Float32, as_array, as_float32
-from .dataset import Batch
+from .dataset import Array, Batch
 
 SCORE_NAMES = {
     "classification": "accuracy",
@@ -153,6 +153,17 @@ class Loss(NamedTuple):
     ) -> tuple[float, Float32]:
         """Mean loss over the targets that count, and its gradient by the scores."""
         return _core.loss(self.kind, scores, batch.targets, batch.mask, scratch)
+
+    def of_one_answer(self, targets: Array) -> float:
+        """The least mean loss that scores can have which are the same for every input.
+
+        Those are the targets' mean, or what makes a softmax or sigmoid their classes' shares, whose
+        loss is the shares' entropy.
+        """
+        if self.kind == "mse":
+            return float(targets.var(axis=0, dtype=np.float64).mean())
+        shares = np.unique(targets, return_counts=True)[1] / targets.size
+        return float(-(shares * np.log(shares)).sum())
 
     def score(self, loss: float, scores: Float32, batch: Batch) -> float:
         """Accuracy, mean squared error in the targets' own units, or bits per token."""

@@ -25,6 +25,7 @@ from .arrays import (
     as_flag,
     as_labels,
     as_num_threads,
+    as_number,
     as_path,
     as_scale,
     as_seed,
@@ -50,6 +51,8 @@ Scores = Float32 | list[Float32]
 
 _READ_BY_C = ("hidden_size", "num_layers", "bidirectional", "pooling", "output_size")
 _PYTHON_ONLY = ("batch_first", "dropout", "seed")
+#: Arguments that a file has where they are not these values: so version 0.1 reads all others.
+_NEWER = {"fold": 1, "forget_bias": None}
 
 
 class SequenceModel(Network):
@@ -86,9 +89,23 @@ class SequenceModel(Network):
         Scores, O: classes, numbers to predict, or V.
     batch_first : bool, default False
         Arrays are (B, T, ...) instead of (T, B, ...).
+    fold : int, default 1
+        Samples in a step of the network, for long sequences: `fit`, `evaluate`, `scores` and
+        `predict` put so many consecutive samples (T, I) into one step (T / fold, fold * I), the
+        first sample standing before the sequence as often as is needed. For pooled models of
+        numbers. Direct calls, streams, `input_scale` and C have the folded steps, which
+        `cylstm.data.fold` makes.
+    forget_bias : float, optional
+        What the forget gates' biases of an LSTM begin with, instead of a number near 0: with 1 a
+        cell keeps at first most of what it has, over a longer time [1]_.
     seed : int, optional
         Of the first parameters, which are distributed as PyTorch's. By default one that the
         operating system draws.
+
+    References
+    ----------
+    .. [1] R. Jozefowicz, W. Zaremba, I. Sutskever, "An empirical exploration of recurrent network
+       architectures", ICML 2015.
 
     Examples
     --------
@@ -125,6 +142,8 @@ class SequenceModel(Network):
         pooling: str | None = None,
         output_size: int,
         batch_first: bool = False,
+        fold: int = 1,
+        forget_bias: float | None = None,
         seed: int | None = None,
     ) -> None:
         config = {
@@ -139,10 +158,14 @@ class SequenceModel(Network):
             "pooling": as_choice(pooling, "pooling", POOLINGS),
             "output_size": as_size(output_size, "output_size"),
             "batch_first": as_flag(batch_first, "batch_first"),
+            "fold": as_size(fold, "fold"),
+            "forget_bias": _as_forget_bias(forget_bias),
             "seed": as_seed(seed),
         }
         _check_combination(config)
         self._build(config, _network_of(config))
+        #: What a data set's sequences are like, before they are folded.
+        self._samples = self._signature._replace(width=config["input_size"])
         self._classes: list[Any] | None = None
         self._input_scale: Scale | None = None
         self._output_scale: Scale | None = None
@@ -151,8 +174,13 @@ class SequenceModel(Network):
     def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> Float32:
         if name.startswith("embedding."):
             return draw(shape, rng.standard_normal)
+        hidden = self._signature.hidden_size
         directions = self._signature.directions if name.startswith("head.") else 1
-        return draw_uniform(shape, directions * self._signature.hidden_size, rng)
+        array = draw_uniform(shape, directions * hidden, rng)
+        if self._config["forget_bias"] is not None and ".bias_" in name:
+            # the second of the gates i, f, g, o; the bias is the sum of two
+            array[hidden : 2 * hidden] = self._config["forget_bias"] if "bias_ih" in name else 0.0
+        return array
 
     # --- what belongs to the model beside its parameters
 
@@ -274,7 +302,7 @@ class SequenceModel(Network):
             list or tuple is one of sequences (T_n, I), which are run in batches of similar
             lengths. Tokens have no axis I. NaN passes through.
         state, lengths, num_threads, reproducible
-            As of a call; a list has neither state nor lengths.
+            As of a call; a list has neither state nor lengths, a model that folds no state.
 
         Returns
         -------
@@ -291,18 +319,34 @@ class SequenceModel(Network):
             for name, value in (("state", state), ("lengths", lengths)):
                 if value is not None:
                     raise ValueError(f"{name}: expected None beside a list of sequences")
-            return self._scores_of_list(x, num_threads, reproducible)
+            if not x:
+                raise ValueError("x: expected at least one sequence, got an empty list")
+            read = [self._samples.read_sequence(item, f"x[{n}]") for n, item in enumerate(x)]
+            return self._scores_of_list(read, num_threads, reproducible)
+        if self._config["fold"] > 1:
+            if state is not None:
+                raise ValueError("state: expected None for a model that folds")
+            sequences, batched = self._unpad(x, lengths)
+            scores = self._scores_of_list(sequences, num_threads, reproducible)
+            return scores if batched else scores[0]
         scores, _ = self(
             x, state, lengths=lengths, num_threads=num_threads, reproducible=reproducible
         )
         return scores
 
+    def _unpad(self, x: ArrayLike, lengths: ArrayLike | None) -> tuple[list[NDArray[Any]], bool]:
+        """The sequences of a padded array, and whether it has an axis of them."""
+        call = self._samples.read(x, None, lengths)
+        steps, batch, layout = call.extent
+        sizes = np.full(batch, steps) if call.lengths is None else call.lengths
+        return [call.x[:size, n] for n, size in enumerate(sizes)], layout.batched
+
     def _scores_of_list(
-        self, x: Sequence[ArrayLike], num_threads: int | None, reproducible: bool
+        self, sequences: Sequence[NDArray[Any]], num_threads: int | None, reproducible: bool
     ) -> Scores:
-        sequences = [self._signature.read_sequence(item, f"x[{n}]") for n, item in enumerate(x)]
-        if not sequences:
-            raise ValueError("x: expected at least one sequence, got an empty list")
+        samples = self._config["fold"]
+        if samples > 1:
+            sequences = [data.fold(sequence, samples) for sequence in sequences]
         results: list[Any] = [None] * len(sequences)
         lengths = np.array([len(sequence) for sequence in sequences])
         for indices in data.batches_within(lengths, BATCH_SEQUENCES, BATCH_STEPS):
@@ -451,6 +495,11 @@ class SequenceModel(Network):
 
     def _contents(self, vector: Float32) -> formats.Contents:
         python = {name: self._config[name] for name in _PYTHON_ONLY}
+        python |= {
+            name: self._config[name]
+            for name, default in _NEWER.items()
+            if self._config[name] != default
+        }
         scales = {
             f"{name}.{part}": array
             for name in ("input_scale", "output_scale")
@@ -465,7 +514,8 @@ class SequenceModel(Network):
     @classmethod
     def _from_contents(cls, contents: formats.Contents) -> Self:
         python = contents.python
-        formats.check_keys(python, {*_PYTHON_ONLY, "classes", "extras"}, "python")
+        needed = {*_PYTHON_ONLY, "classes", "extras"}
+        formats.check_keys(python, needed | (python.keys() & _NEWER.keys()), "python")
         model = cls._without_parameters(**_arguments_of(contents))
         tensors = contents.tensors
         scale = formats.take_scale(tensors, "input_scale")
@@ -528,6 +578,16 @@ def _check_combination(config: Mapping[str, Any]) -> None:
     """ValueError for arguments that exclude each other."""
     if config["cell"] == "lstm" and config["nonlinearity"] != "tanh":
         raise ValueError("nonlinearity: expected 'tanh' with cell='lstm', got 'relu'")
+    if config["cell"] != "lstm" and config["forget_bias"] is not None:
+        raise ValueError(
+            f"forget_bias: expected None with cell={config['cell']!r}, which has no gates, got "
+            f"{config['forget_bias']}"
+        )
+    if config["fold"] > 1 and (config["pooling"] is None or config["input_size"] is None):
+        raise ValueError(
+            "fold: expected 1 for a model of tokens or without pooling, whose every step has a "
+            f"target, got {config['fold']}"
+        )
     if config["task"] != "language":
         return
     if config["vocab_size"] is None:
@@ -538,6 +598,12 @@ def _check_combination(config: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{name}: expected {value!r} for a language model, got {config[name]!r}"
             )
+
+
+def _as_forget_bias(value: Any) -> float | None:
+    if value is None or math.isfinite(as_number(value, "forget_bias")):
+        return None if value is None else float(value)
+    raise ValueError(f"forget_bias: expected a finite number, got {value}")
 
 
 def _read_input_sizes(
@@ -561,7 +627,7 @@ def _network_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "bias": True,
         "dropout": config["dropout"],
         "vocab_size": config["vocab_size"] or 0,
-        "input_size": config["input_size"] or config["embedding_size"],
+        "input_size": config["fold"] * (config["input_size"] or config["embedding_size"]),
         **{name: config[name] for name in _READ_BY_C},
     }
 
@@ -570,14 +636,21 @@ def _arguments_of(contents: formats.Contents) -> dict[str, Any]:
     """The constructor's arguments of the model in a file."""
     network, tokens = contents.network, contents.network["vocab_size"] > 0
     cell, _, nonlinearity = network["cell"].partition("_")
+    newer = {name: contents.python.get(name, default) for name, default in _NEWER.items()}
+    samples = as_size(newer["fold"], "python fold")
+    if network["input_size"] % samples:
+        raise ValueError(
+            f"python fold: expected a divisor of {network['input_size']}, got {samples}"
+        )
     return {
         "cell": cell,
         "nonlinearity": nonlinearity or "tanh",
-        "input_size": None if tokens else network["input_size"],
+        "input_size": None if tokens else network["input_size"] // samples,
         "vocab_size": network["vocab_size"] if tokens else None,
         "embedding_size": network["input_size"] if tokens else None,
         **{name: network[name] for name in ("task", *_READ_BY_C)},
         **{name: contents.python[name] for name in _PYTHON_ONLY},
+        **newer,
     }
 
 

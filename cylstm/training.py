@@ -6,6 +6,7 @@ Shape letters: T steps, B sequences in a batch, N sequences in all, I inputs, O 
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import AbstractContextManager
 from numbers import Real
 from typing import Any
@@ -26,6 +27,19 @@ DEFAULT_BPTT_STEPS = 100
 #: A held-out text is cut into streams of at least so many chunks, so that their starts from a
 #: state of zeros hardly count in its score.
 VALIDATION_CHUNKS = 50
+#: Fewer epochs than these may be no more than a beginning, and need no warning.
+ENOUGH_EPOCHS = 5
+#: What a training loss has to be below, of that of one answer for all inputs, to have learned.
+LEARNED = 0.99
+#: Sequences of more steps are called long in advice.
+LONG = 100
+
+
+class ConvergenceWarning(UserWarning):
+    """Training has ended, and the model is no better than the best answer that ignores its input.
+
+    That is the mean of the targets, or the shares of the classes.
+    """
 
 
 def fit(
@@ -132,6 +146,11 @@ def fit(
         A FloatingPointError: the loss, its gradient or the weights became NaN or infinite. The
         model has the best weights that it had before, at worst those it started with.
 
+    Warns
+    -----
+    ConvergenceWarning
+        When after five epochs or more the training loss is that of one answer for all inputs.
+
     Notes
     -----
     Ctrl-C ends training and returns the history, its `stopped` being "interrupted". The model then
@@ -169,7 +188,26 @@ def fit(
             trainer.run(bar)
     except KeyboardInterrupt:
         trainer.finish("interrupted")
+    else:
+        _warn_unless_learned(trainer)
     return trainer.history
+
+
+def _warn_unless_learned(trainer: Trainer) -> None:
+    losses, targets = trainer.history.loss, trainer.training.targets
+    rows = np.stack(targets) if trainer.training.pooled else np.concatenate(targets)
+    ignorant = trainer.loss.of_one_answer(rows)
+    if len(losses) < ENOUGH_EPOCHS or ignorant == 0.0 or min(losses) < LEARNED * ignorant:
+        return
+    advice = "Try more epochs or another learning_rate."
+    if trainer.training.pooled and trainer.lengths.mean() > LONG:
+        advice = "Try fold= and forget_bias=1.0 for such long sequences, and more epochs."
+    warnings.warn(
+        f"fit: the training loss is {min(losses):.4g}, no better than {ignorant:.4g}, which one "
+        f"answer for every x has: nothing was learned of x. {advice}",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
 
 
 def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Checkpoint | None:

@@ -912,11 +912,13 @@ def write_table(path: Path) -> list[list[Any]]:
     return rows
 
 
-def test_a_row_of_a_table_goes_in_as_the_header_says(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("fold", [1, 2])
+def test_a_row_of_a_table_goes_in_as_the_header_says(tmp_path, monkeypatch, capsys, fold):
     pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
     rows = write_table(tmp_path / "t.csv")
     options = ["--task", "regression", "--calendar", "weekday", "--window", "5", "--epochs", "3"]
+    options += ["--fold", str(fold)]
     assert main(["train", "t.csv", "--target", "load", "-q", *options]) == 0
     assert main(["export-c", "model.safetensors", "-o", "net.c"]) == 0
     assert "net.h says what each is" in capsys.readouterr().out
@@ -928,8 +930,11 @@ def test_a_row_of_a_table_goes_in_as_the_header_says(tmp_path, monkeypatch, caps
     assert names[4] == "1 on weekday Mon, else 0"
     assert "looks at 5 rows" in header and "load in units of its deviation" in header
 
+    folded = "2 rows, oldest first: those of row n from x[n * 11] on. Before the oldest row it"
+    assert (folded in " ".join(header.replace("*/", "").split())) == (fold == 2)
+
     numbers = []
-    for day, heat, damp, sky, _ in rows[-5:]:
+    for day, heat, damp, sky, _ in [*rows[-5:][: fold - 1], *rows[-5:]]:
         weekday = (np.datetime64(day).astype(int) + 3) % 7
         numbers += [heat, damp.removesuffix(" %"), int(sky == "rain"), int(sky == "sun")]
         numbers += [int(weekday == n) for n in range(7)]

@@ -248,10 +248,7 @@ def scaling(
     >>> mean.tolist(), std.tolist()
     ([2.0, 5.0], [1.0, 1.0])
     """
-    steps = sum(len(sequence) for sequence in sequences)
-    mean = sum(block.sum(axis=0) for block in _blocks(sequences)) / steps
-    # The second pass is about the mean: the one-pass formula cancels where the mean is large.
-    variance = sum(np.square(block - mean).sum(axis=0) for block in _blocks(sequences)) / steps
+    mean, variance = moments(sequences)
     std, limits = np.sqrt(variance), np.finfo(np.float32)
     precise = not all(np.can_cast(sequence.dtype, np.float32) for sequence in sequences)
     resolution = FLOAT64_RESOLUTION if precise else limits.eps
@@ -262,6 +259,15 @@ def scaling(
     wide = precise and needs_float64(mean[varies], std[varies])
     kind = np.float64 if wide else np.float32
     return mean.astype(kind), np.where(varies, std, least).astype(kind)
+
+
+def moments(sequences: Sequence[Array]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of each column over all steps of all sequences, float64, by blocks."""
+    steps = sum(len(sequence) for sequence in sequences)
+    mean = sum(block.sum(axis=0) for block in _blocks(sequences)) / steps
+    # The second pass is about the mean: the one-pass formula cancels where the mean is large.
+    variance = sum(np.square(block - mean).sum(axis=0) for block in _blocks(sequences)) / steps
+    return mean, variance
 
 
 def _warn_of_lost_spread(mean: Array, std: Array, varies: Array, name: str) -> None:

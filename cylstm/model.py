@@ -353,7 +353,7 @@ class SequenceModel(Network):
             first = indices[0]
             if len(indices) == 1 and self._is_long(sequences[first].size):  # read where it lies
                 results[first], _ = self(
-                    x[first], num_threads=num_threads, reproducible=reproducible
+                    sequences[first], num_threads=num_threads, reproducible=reproducible
                 )
                 continue
             padded, sizes = data.pad([sequences[n] for n in indices])

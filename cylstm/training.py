@@ -31,6 +31,8 @@ VALIDATION_CHUNKS = 50
 ENOUGH_EPOCHS = 5
 #: What a training loss has to be below, of that of one answer for all inputs, to have learned.
 LEARNED = 0.99
+#: Targets that vary by less, in units of their scale, are constant but for rounding.
+CONSTANT = 1e-9
 #: Sequences of more steps are called long in advice.
 LONG = 100
 
@@ -194,10 +196,11 @@ def fit(
 
 
 def _warn_unless_learned(trainer: Trainer) -> None:
-    losses, targets = trainer.history.loss, trainer.training.targets
-    rows = np.stack(targets) if trainer.training.pooled else np.concatenate(targets)
-    ignorant = trainer.loss.of_one_answer(rows)
-    if len(losses) < ENOUGH_EPOCHS or ignorant == 0.0 or min(losses) < LEARNED * ignorant:
+    losses = trainer.history.loss
+    if len(losses) < ENOUGH_EPOCHS:
+        return
+    ignorant = trainer.loss.of_one_answer(trainer.training.target_rows)
+    if ignorant < CONSTANT or min(losses) < LEARNED * ignorant:
         return
     advice = "Try more epochs or another learning_rate."
     if trainer.training.pooled and trainer.lengths.mean() > LONG:

@@ -15,6 +15,7 @@ NUMERIC = {
     "output_size": 1,
     "pooling": None,
     "batch_first": False,
+    "fold": 1,
 }
 TOKENS = NUMERIC | {"task": "classification", "input_size": None, "vocab_size": 9, "output_size": 3}
 POOLED = TOKENS | {"pooling": "mean"}

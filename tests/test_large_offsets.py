@@ -189,3 +189,17 @@ def test_files_of_version_2_say_so_and_hold_float64(tmp_path):
     assert {name for name, entry in header.items() if entry.get("dtype") == "F64"} == {
         f"{scale}.{part}" for scale in ("input_scale", "output_scale") for part in ("mean", "std")
     }
+
+
+def test_samples_folded_into_a_step_are_scaled_in_float64_too():
+    mean, std = OFFSETS["northing"]
+    x, y = waves(80)
+    near, far = (regressor(fold=4, pooling="last") for _ in range(2))
+    for model, inputs in ((near, x), (far, x * std + mean)):
+        sequences = inputs.reshape(8, 10, 2)
+        model.fit(list(sequences), y[::10], epochs=2, seed=0)
+    assert far.input_scale[0].dtype == np.float64
+    given = list((x * std + mean).reshape(8, 10, 2))
+    np.testing.assert_allclose(
+        far.predict(given), near.predict(list(x.reshape(8, 10, 2))), atol=1e-3
+    )

@@ -79,6 +79,10 @@ class Problem:
         """What a model says for these windows, in the target's own terms."""
         return np.asarray(model.predict(self.sequences(ends)))
 
+    def unit(self, model: SequenceModel) -> float | None:
+        """What predicted numbers differ by, about; None for what is written to seven digits."""
+        return None
+
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         """What one would say without a model, knowing the training windows; by name."""
         raise NotImplementedError
@@ -129,6 +133,9 @@ class RegressionProblem(RowProblem):
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         return super().predict(model, ends).reshape(len(ends))
+
+    def unit(self, model: SequenceModel) -> float | None:
+        return None if model.output_scale is None else float(model.output_scale[1][0])
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         return {"training mean": np.full(len(ends), self.targets(training).mean())}
@@ -185,6 +192,9 @@ class ForecastProblem(Problem):
         share = self.recipe.network_share
         outputs = outputs * (1.0 if share is None else np.array(share))
         return (self._linear(ends) + outputs) * self.spread[ends, None]
+
+    def unit(self, model: SequenceModel) -> float | None:
+        return float(self.spread.min())
 
     def prepare(self, training: Positions, validation: Positions) -> None:
         """Fit the linear path to the training windows, chosen by those and the validation's."""

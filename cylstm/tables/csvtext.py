@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 DELIMITERS = "\t;|,"
 #: Records that are looked at to find the delimiter.
 _SAMPLE = 100
-#: Rows that are parsed at once: few enough for what is temporary to stay small beside the file.
-_CHUNK_ROWS = 4096
+#: Cells, and rows at least, that are parsed at once: few enough for what is temporary to stay small
+#: beside the file.
+_CHUNK_CELLS, _CHUNK_ROWS = 2**18, 4096
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class CsvText:
                         usecols=None if len(columns) == len(self.header) else list(columns),
                         dtype=dict(dtypes),
                         keep_default_na=False,
-                        chunksize=_CHUNK_ROWS,
+                        chunksize=max(_CHUNK_ROWS, _CHUNK_CELLS // len(self.header)),
+                        low_memory=False,
                         **options,
                     )
                 )

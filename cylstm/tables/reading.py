@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from .chunks import NumberChunks, TextChunks
 from .csvtext import CsvText
-from .numbers import MISSING, NUMBER_MARKS, Notation, is_missing, is_number_mark, read_numbers
+from .numbers import (
+    MISSING,
+    NUMBER_MARKS,
+    Decision,
+    Notation,
+    decide_notation,
+    decide_plainly,
+    join_cells,
+)
 from .optional import import_package, import_pandas
 from .packing import unpack
 from .table import Column, Table
@@ -21,6 +31,11 @@ if TYPE_CHECKING:
 
 #: Rows from which it is seen which columns could hold numbers.
 _SAMPLE_ROWS = 250
+#: Cells that mean "no value" of which pandas knows in every column of numbers; it is given more
+#: where the first rows have them. Each costs time for each column.
+_USUAL = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-"})
+#: Numbers that pandas cannot read it hands over as bytes; of cells as long as this it cuts the end.
+_CELL = "S32"
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -137,28 +152,37 @@ class _Plan(NamedTuple):
     texts: set[int]
     shown: set[int]
     """Those whose cells tell a decimal point from a comma."""
+    missing: dict[int, set[str]]
+    """Their cells that mean "no value", as they are written in the first rows."""
 
 
 def _plan(source: CsvText, marks: Sequence[str]) -> _Plan:
     """What the first rows show; pandas is given the decimal separator that most columns have."""
-    pd = import_pandas()
     every = range(len(source.names))
     options = {"nrows": _SAMPLE_ROWS}
     sample = next(source.chunks(every, dict.fromkeys(every, "object"), options))[0]
-    cells, sure = {}, {}
-    for place in every:
-        texts = sample[place].str.strip()
-        counts = texts[~(is_missing(texts, marks) | is_number_mark(texts))].value_counts()
-        cells[place] = pd.Series(counts.index, dtype=object)
-        decision, _ = read_numbers(cells[place], counts.to_numpy())
+    empty = MISSING | NUMBER_MARKS | {mark.lower() for mark in marks}
+    found, cells, sure = {}, {}, {}
+    for place, column in sample.items():
+        counts = Counter(map(str.strip, column))
+        found[place] = {text for text in counts if text.lower() in empty}
+        for text in found[place]:
+            del counts[text]
+        cells[place] = join_cells(counts)
+        decision = decide_plainly(cells[place]) or _decide(counts)
         if decision.notation and decision.sure:
             sure[place] = decision.notation
     decimals = [notation.decimal for notation in sure.values()]
     decimal = "," if 2 * decimals.count(",") > len(decimals) else "."
     plain = Notation(decimal)
-    others = {place for place in every if plain.parse_simple(cells[place]) is None}
+    others = {place for place in every if not plain.is_simple(cells[place])}
     notations = {place: sure[place] for place in others & set(sure)}
-    return _Plan(decimal, notations, others - set(notations), set(sure))
+    return _Plan(decimal, notations, others - set(notations), set(sure), found)
+
+
+def _decide(counts: Counter[str]) -> Decision:
+    texts = import_pandas().Series(list(counts), dtype=object)
+    return decide_notation(texts, np.fromiter(counts.values(), np.int64))
 
 
 def _read_columns(
@@ -178,8 +202,9 @@ def _read_once(
 ) -> dict[int, Column]:
     """Columns by their places, without those that should be numbers and are not."""
     unread = plan.texts | set(plan.notations)
-    missing = [*marks, *_spellings(MISSING | NUMBER_MARKS)]
-    options = {"decimal": plan.decimal, "na_values": dict.fromkeys(places - unread, missing)}
+    missing = {place: _USUAL.union(marks, plan.missing[place]) for place in places - unread}
+    options = {"decimal": plan.decimal, "na_values": missing}
+    dtypes = dict.fromkeys(plan.texts, "object") | dict.fromkeys(plan.notations, _CELL)
     columns: dict[int, TextChunks | NumberChunks] = {
         place: TextChunks()
         if place in plan.texts
@@ -187,17 +212,12 @@ def _read_once(
         for place in sorted(places)
     }
     with _progress_bar(source, progress) as bar:
-        for chunk, end in source.chunks(sorted(places), dict.fromkeys(unread, "object"), options):
-            for place in list(columns):
-                if not columns[place].add(chunk[place]):
+        for chunk, end in source.chunks(sorted(places), dtypes, options):
+            for place, cells in chunk.items():
+                if place in columns and not columns[place].add(cells):
                     del columns[place]
             bar.update(end - bar.n)
     return {place: column.join() for place, column in columns.items()}
-
-
-def _spellings(words: Iterable[str]) -> set[str]:
-    """Words as they are mostly written, for pandas, which heeds the case."""
-    return {spelt for word in words for spelt in (word, word.upper(), word.capitalize())} | {"NaN"}
 
 
 def _progress_bar(source: CsvText, shown: bool) -> tqdm[Any]:

@@ -48,10 +48,10 @@ class TextChunks:
         self._code_of: dict[str, int] = {}
         self._codes: list[NDArray[Any]] = []
 
-    def add(self, cells: pd.Series) -> bool:
+    def add(self, cells: NDArray[Any]) -> bool:
         """Take the next chunk; True, since every cell is a text."""
         code_of = self._code_of
-        codes, unique = import_pandas().factorize(cells.to_numpy())
+        codes, unique = import_pandas().factorize(cells)
         known = [code_of.setdefault(cell, len(code_of)) for cell in map(str.strip, unique)]
         self._codes.append(np.array(known, np.min_scalar_type(-len(code_of)))[codes])
         return True
@@ -81,11 +81,9 @@ class NumberChunks:
         self._rows = 0
         self._notation, self._marks = notation, marks
 
-    def add(self, cells: pd.Series) -> bool:
+    def add(self, cells: NDArray[Any]) -> bool:
         """Take the next chunk; False if a cell holds something else than a number."""
-        values = cells.to_numpy()
-        if self._notation is not None:
-            values = self._parse(values, self._notation)
+        values = cells if self._notation is None else self._parse(cells, self._notation)
         if values is None or values.dtype.kind not in "iuf":
             return False
         values = _in_few_bytes(values)

@@ -34,6 +34,8 @@ def read_digits(
     ([-1234.5, 0.0, 0.0], [True, False, False])
     """
     size, width = len(cells), cells.dtype.itemsize
+    if notation.is_share:  # numbers without the sign are none there
+        return np.zeros(size), np.zeros(size, bool)
     characters = np.ascontiguousarray(cells).view(np.uint8).reshape(size, width)
     longest = np.flatnonzero(characters.any(axis=0)).max(initial=0) + 1
     rows = np.ascontiguousarray(characters[:, :longest].T)

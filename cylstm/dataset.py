@@ -65,13 +65,13 @@ class Dataset:
     ----------
     inputs : sequence of N arrays
         float32 (T_n, I) or int32 tokens (T_n,).
-    targets : sequence of N arrays
+    targets : sequence of N arrays, or one array (N, ...) where pooled
         int64 classes (T_n,) or float32 numbers (T_n, O); without T_n where pooled.
     pooled : bool
     """
 
     inputs: Sequence[Array]
-    targets: Sequence[Array]
+    targets: Any
     pooled: bool
 
     @property
@@ -82,15 +82,15 @@ class Dataset:
     def batch(self, indices: Indices) -> Batch:
         """Put the sequences at these indices side by side."""
         x, lengths = data.pad([self.inputs[n] for n in indices])
-        targets, mask = [self.targets[n] for n in indices], None
+        targets, mask = _taken(self.targets, indices), None
         if not self.pooled:
             mask = np.arange(len(x))[:, np.newaxis] < lengths
-        together = np.stack(targets) if self.pooled else data.pad(targets)[0]
+        together = np.asarray(targets) if self.pooled else data.pad(targets)[0]
         return Batch(x, _unless_full(lengths, len(x)), together, mask)
 
     def subset(self, indices: Indices) -> Dataset:
         """The sequences at these indices."""
-        inputs, targets = ([arrays[n] for n in indices] for arrays in (self.inputs, self.targets))
+        inputs, targets = (_taken(arrays, indices) for arrays in (self.inputs, self.targets))
         return replace(self, inputs=inputs, targets=targets)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
@@ -121,7 +121,14 @@ class Dataset:
 
     def standardised(self, mean: Float32, std: Float32) -> Dataset:
         """The same with (target - mean) / std for each target."""
+        if isinstance(self.targets, np.ndarray):
+            return replace(self, targets=(self.targets - mean) / std)
         return replace(self, targets=[(target - mean) / std for target in self.targets])
+
+
+def _taken(arrays: Any, indices: Indices) -> Any:
+    """Those at these indices, as one array where they are one."""
+    return arrays[indices] if isinstance(arrays, np.ndarray) else [arrays[n] for n in indices]
 
 
 # --- reading what the user gives -----------------------------------------------------------------
@@ -176,7 +183,7 @@ def read_dataset(
     rows = [_read_rows(config, *each) for each in zip(targets, counts, names, strict=True)]
     if config["task"] == "classification":
         rows, classes = _encode(config, rows, classes, name)
-    return Dataset(inputs, list(rows[0]) if pooled else rows, pooled), classes
+    return Dataset(inputs, rows[0] if pooled else rows, pooled), classes
 
 
 def _width(config: Config) -> Shape:

@@ -251,7 +251,7 @@ def _learn_scales(model: Model, training: Dataset, scale_inputs: bool) -> Scales
         scales["input_scale"] = data.scaling(training.inputs)
     if config["task"] == "regression" and model.output_scale is None:
         targets = training.targets
-        rows = [np.stack(targets)] if training.pooled else targets
+        rows = [np.asarray(targets)] if training.pooled else targets
         scales["output_scale"] = data.scaling(rows, predicted=True)
     return {name: np.stack(scale) for name, scale in scales.items() if scale is not None}
 

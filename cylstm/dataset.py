@@ -66,7 +66,7 @@ class Dataset:
     ----------
     inputs : sequence of N arrays
         Numbers (T_n, I) of the type that the user gave, or int32 tokens (T_n,).
-    targets : sequence of N arrays
+    targets : sequence of N arrays, or one array (N, ...) where pooled
         int64 classes (T_n,) or floats (T_n, O); without T_n where pooled.
     pooled : bool
     input_scale, output_scale : pair of arrays, or None
@@ -75,7 +75,7 @@ class Dataset:
     """
 
     inputs: Sequence[Array]
-    targets: Sequence[Array]
+    targets: Any
     pooled: bool
     input_scale: Scale | None = None
     output_scale: Scale | None = None
@@ -90,10 +90,10 @@ class Dataset:
         x, lengths = data.pad([self.inputs[n] for n in indices])
         if x.ndim > 2:  # numbers, not tokens
             x = standardise(x, self.input_scale, "x")
-        targets, mask = [self.targets[n] for n in indices], None
+        targets, mask = _taken(self.targets, indices), None
         if not self.pooled:
             mask = np.arange(len(x))[:, np.newaxis] < lengths
-        together = np.stack(targets) if self.pooled else data.pad(targets)[0]
+        together = np.asarray(targets) if self.pooled else data.pad(targets)[0]
         if together.dtype.kind == "f":  # numbers, not classes
             together = _in_units(together, self.output_scale)
         return Batch(x, _unless_full(lengths, len(x)), together, mask)
@@ -111,7 +111,7 @@ class Dataset:
 
     def subset(self, indices: Indices) -> Dataset:
         """The sequences at these indices."""
-        inputs, targets = ([arrays[n] for n in indices] for arrays in (self.inputs, self.targets))
+        inputs, targets = (_taken(arrays, indices) for arrays in (self.inputs, self.targets))
         return replace(self, inputs=inputs, targets=targets)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
@@ -147,12 +147,17 @@ class Dataset:
     @property
     def target_rows(self) -> Sequence[Array]:
         """Targets as arrays whose first axis is that of steps, or of sequences where pooled."""
-        return [np.stack(self.targets)] if self.pooled else self.targets
+        return [np.asarray(self.targets)] if self.pooled else self.targets
 
 
 def _in_units(targets: Array, scale: Scale | None) -> Array:
     rounded = standardise(targets, scale, "y")
     return rounded if scale is None or is_wide(scale) else (rounded - scale[0]) / scale[1]
+
+
+def _taken(arrays: Any, indices: Indices) -> Any:
+    """Those at these indices, as one array where they are one."""
+    return arrays[indices] if isinstance(arrays, np.ndarray) else [arrays[n] for n in indices]
 
 
 # --- reading what the user gives -----------------------------------------------------------------
@@ -207,7 +212,7 @@ def read_dataset(
     rows = [_read_rows(config, *each) for each in zip(targets, counts, names, strict=True)]
     if config["task"] == "classification":
         rows, classes = _encode(config, rows, classes, name)
-    return Dataset(inputs, list(rows[0]) if pooled else rows, pooled), classes
+    return Dataset(inputs, rows[0] if pooled else rows, pooled), classes
 
 
 def _width(config: Config) -> Shape:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 pytest.importorskip("pandas")
 
+import pandas as pd
+
 from cylstm.tables import Notation, find_suspect, read_table
+from cylstm.tables.digits import read_digits
 
 NAN = float("nan")
 
@@ -112,6 +117,7 @@ def test_what_is_no_number(read, cells):
         (["1,5", "2.5", "3,5", "4,5"], 2, "2.5"),
         (["1.5", "2,5", "3.5", "4.5"], 2, "2,5"),
         (["50%", "7%", "0.5"], 3, "0.5"),
+        (["50.5%"] * 9 + ["42"], 10, "42"),
         (["$5", "$6", "€7"], 3, "€7"),
         (["1,234.5", "12,34.5", "1.5"], 2, "12,34.5"),
         (["1,5", "2,5", "inf"], 3, "inf"),
@@ -267,3 +273,31 @@ def test_a_value_far_from_all_others_that_repeats_is_suspect():
 )
 def test_what_is_not_suspect(values):
     assert find_suspect(values.astype(float)) is None
+
+
+@pytest.mark.parametrize(
+    "notation",
+    [Notation(".", ","), Notation(",", "."), Notation(","), Notation(",", "'"), Notation(".", " ")],
+    ids=str,
+)
+def test_cells_of_a_fixed_width_are_read_as_their_texts_are(notation):
+    generator = np.random.default_rng(0)
+    weights = np.array([9, 9, 9, 9, 3, 3, 1, 1, 1, 1, 1]) / 47
+    cells = [
+        "".join(generator.choice([*"0129.,' -+e"], generator.integers(1, 13), p=weights))
+        for _ in range(5000)
+    ]
+    texts = [f"{value:,.3f}" for value in generator.normal(0, 1e5, 1000)]
+    swapped = str.maketrans({",": notation.thousands, ".": notation.decimal})
+    cells += [text.translate(swapped) for text in texts]
+    values, read = read_digits(np.array([cell.encode() for cell in cells]), notation)
+    plain = re.compile("[-+]?" + notation.digits_pattern)
+    assert read.tolist() == [plain.fullmatch(cell) is not None for cell in cells]
+    assert np.array_equal(values[read], notation.parse(pd.Series(cells, dtype=object)[read]))
+
+
+def test_numbers_that_do_not_fit_into_an_integer_are_left_to_others():
+    cells = np.array([b"9,007,199,254,740,991", b"9,007,199,254,740,993", b"0." + 23 * b"0"])
+    values, read = read_digits(cells, Notation(".", ","))
+    assert read.tolist() == [True, False, False]
+    assert values[0] == 2**53 - 1

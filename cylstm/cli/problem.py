@@ -10,8 +10,8 @@ K rows ahead (the horizon).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,8 @@ PRIOR_WINDOWS = 4
 #: Windows from which the linear path learns, at most: of more, one of every few. It has some tens
 #: of weights, and neighbours share most of their values.
 MOST_WINDOWS = 20_000
+#: Windows that the linear path sees at once, as copies.
+BLOCK = 4096
 
 
 class Problem:
@@ -43,12 +45,14 @@ class Problem:
         self.recipe, self.table, self.timeline = recipe, table, timeline
         self._read_target()
         columns: list[Column | CalendarColumn] = [*recipe.columns, *recipe.calendar]
-        inputs = (column.encode(table, timeline) for column in columns)
-        blocks = [block for each in (self._history(), inputs) for block in each]
-        wide = any(needs_float64(block.mean(axis=0), block.std(axis=0)) for block in blocks)
-        self.features = np.hstack(
-            blocks, dtype=np.float64 if wide else np.float32, casting="unsafe"
-        )
+        history, stop = self._history(), 0
+        width = history.shape[1] + sum(len(column.features) for column in columns)
+        self.features: NDArray[Any] = np.empty((len(timeline), width), np.float32)
+        for block in chain([history], (column.encode(table, timeline) for column in columns)):
+            if needs_float64(block.mean(axis=0), block.std(axis=0)):
+                self.features = self.features.astype(np.float64, copy=False)
+            start, stop = stop, stop + block.shape[1]
+            self.features[:, start:stop] = block
 
     def sequences(self, ends: Positions) -> list[NDArray[Any]]:
         """The model's input for windows that end at these positions: views, (T_i, F)."""
@@ -96,9 +100,9 @@ class Problem:
     def _read_target(self) -> None:
         raise NotImplementedError
 
-    def _history(self) -> Sequence[Floats]:
-        """Features made of the target's own past, each (N, 1) or wider."""
-        return ()
+    def _history(self) -> Floats:
+        """Features made of the target's own past, (N, any number)."""
+        return np.empty((len(self.timeline), 0))
 
 
 class RowProblem(Problem):
@@ -242,7 +246,11 @@ class ForecastProblem(Problem):
 
     def _linear(self, ends: Positions) -> Floats:
         """The linear path's forecast in units of the spread, (M, K)."""
-        return self.linear(self._windows(ends), self._future(ends))
+        forecast = np.empty((len(ends), self.recipe.horizon))
+        for begin in range(0, len(ends), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            forecast[block] = self.linear(self._windows(ends[block]), self._future(ends[block]))
+        return forecast
 
     def _windows(self, ends: Positions) -> Floats:
         return self.level[ends[:, None] + np.arange(1 - self.recipe.window, 1)]
@@ -295,12 +303,12 @@ class ForecastProblem(Problem):
         places = ends[:, None] + steps - season * -(-steps // season)
         return self.level[places] * self.spread[ends, None]
 
-    def _history(self) -> Sequence[Floats]:
+    def _history(self) -> Floats:
         """Change from the last row, change from the last season, distance to the running mean."""
         lags = [1, self.recipe.season] if self.recipe.season else [1]
         changes = [self.level - self.level[self._before(lag)] for lag in lags]
         future = self._future(np.arange(len(self.timeline))).reshape(len(self.timeline), -1)
-        return [np.column_stack([*changes, self.level - self._running_mean(), future])]
+        return np.column_stack([*changes, self.level - self._running_mean(), future])
 
     def _before(self, lag: int) -> Positions:
         """The position `lag` rows before each, itself where its series does not go back so far."""

@@ -10,6 +10,7 @@ learned from training rows alone.
     csvtext.py           the text of a CSV file: where its records and columns lie
     packing.py           compressed files
     chunks.py            columns put together from the chunks in which a file is read
+    digits.py            numbers out of cells of a fixed width, all cells at once
     table.py             the table, and its columns as text, numbers, times
     numbers.py           how a column writes numbers, and which cells hold none
     timeline.py          series in time order, their parts and gaps

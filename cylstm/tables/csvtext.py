@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 DELIMITERS = "\t;|,"
 #: Records that are looked at to find the delimiter.
 _SAMPLE = 100
-#: Rows that are parsed at once: few enough for what is temporary to stay small beside the file.
-_CHUNK_ROWS = 4096
+#: Cells, and rows at least, that are parsed at once: few enough for what is temporary to stay small
+#: beside the file.
+_CHUNK_CELLS, _CHUNK_ROWS = 2**18, 4096
 
 
 @dataclass(frozen=True)
@@ -82,26 +83,27 @@ class CsvText:
         start = len(prefix.encode())
         delimiter = prefix.rstrip('\r\n"')[-1:] or _find_delimiter(_lines(data, 0))
         data, empty_rows = _without_empty_rows(data, delimiter)
-        sample = [cells for cells, _ in _records(path, _lines(data, start), delimiter, _SAMPLE)]
-        if not sample:
+        first = [cells for cells, _ in _records(path, _lines(data, start), delimiter, 2)]
+        if not first:
             raise ValueError(f"{path}: the file is empty")
-        if len(sample) == 1:
+        if len(first) == 1:
             raise ValueError(f"{path}: no rows below the header")
-        header = tuple(sample[0])
+        header = tuple(first[0])
         names = tuple(_bare_names(_unique_names(header)))
         return cls(
             path, data, delimiter, header, names, encoding, mark, prefix, newline, empty_rows
         )
 
     def chunks(
-        self, columns: Sequence[int], dtypes: Mapping[int, str], options: Mapping[str, Any]
+        self, columns: Sequence[int], dtypes: Any, options: Mapping[str, Any]
     ) -> Iterator[tuple[pd.DataFrame, int]]:
         """Some columns, chunk by chunk of the rows, and the bytes read up to there.
 
         Only where all columns are read does pandas say that a row has more cells than the header.
 
-        Columns of the frames are numbers of columns; those without one of `dtypes` are of the type
-        that pandas finds in a chunk. `options` are those of `pandas.read_csv`.
+        Columns of the frames are numbers of columns. `dtypes` is the type of all, or those of some;
+        the others are of the type that pandas finds in a chunk. `options` are those of
+        `pandas.read_csv`.
         """
         pd = import_pandas()
         file = io.BytesIO(self.data)
@@ -118,9 +120,10 @@ class CsvText:
                         names=range(len(self.header)),
                         index_col=False,
                         usecols=None if len(columns) == len(self.header) else list(columns),
-                        dtype=dict(dtypes),
+                        dtype=dtypes,
                         keep_default_na=False,
-                        chunksize=_CHUNK_ROWS,
+                        chunksize=max(_CHUNK_ROWS, _CHUNK_CELLS // len(self.header)),
+                        low_memory=False,
                         **options,
                     )
                 )
@@ -135,9 +138,17 @@ class CsvText:
     def texts(self, place: int) -> Texts:
         """The cells of a column."""
         texts = TextChunks()
-        for chunk, _ in self.chunks([place], {place: "object"}, {}):
-            texts.add(chunk[place])
+        for chunk, _ in self.chunks([place], object, {}):
+            texts.add(chunk[place].to_numpy())
         return texts.join()
+
+    def head(self, rows: int) -> list[tuple[str, ...]]:
+        """Cells of each column in the first rows, without surrounding blanks."""
+        lines = _lines(self.data, len(self.prefix.encode()))
+        _, *records = _records(self.path, lines, self.delimiter, rows + 1)
+        width = len(self.header)
+        cells = [[*map(str.strip, record[:width])] for record, _ in records]
+        return list(zip(*(row + [""] * (width - len(row)) for row in cells), strict=True))
 
     @cached_property
     def most_rows(self) -> int:
@@ -257,6 +268,8 @@ def _find_delimiter(lines: Iterator[str]) -> str:
 
 def _sizes(text: str, delimiter: str) -> list[int]:
     """How many cells the first records have; one where they cannot be read."""
+    if delimiter not in text:
+        return [1]
     records = _records("", io.StringIO(text, newline=""), delimiter, _SAMPLE)
     try:
         return [len(cells) for cells, _ in records] or [1]
@@ -279,6 +292,8 @@ def _without_empty_rows(data: bytes, delimiter: str) -> tuple[bytes, int]:
 
 def _unique_names(header: Sequence[str]) -> Iterable[str]:
     """The header's cells, with a name for those without, and one of its own for each."""
+    if all(header) and len(set(header)) == len(header):
+        return header
     line = io.StringIO()
     csv.writer(line).writerow(header)
     line.seek(0)

@@ -116,23 +116,26 @@ class Notation:
             fits = self.fits(cells)
             digits = cells["digits"][fits]
             values[fits] = self._numbers_in(
-                _join(cells["sign"][fits] + digits + cells["power"][fits])
+                join_cells(cells["sign"][fits] + digits + cells["power"][fits])
             )
         return values
 
-    def parse_simple(self, texts: pd.Series) -> NDArray[np.float64] | None:
+    def parse_simple(self, texts: Iterable[str]) -> NDArray[np.float64] | None:
         """Cells as numbers if all have a sign, digits, separators and the unit at most, else None.
 
         One match of all cells is several times as fast as one for each.
         """
+        cells = join_cells(texts)
+        return self._numbers_in(cells) if self.is_simple(cells) else None
+
+    def is_simple(self, cells: str) -> bool:
+        """Whether joined cells are as `parse_simple` reads them."""
         digits, unit = f"{self.digits_pattern}(?:[eE][-+]?[0-9]+)?", re.escape(self.unit)
         if self.is_share:
             digits = f"{digits} ?{unit}"
         elif self.unit:
             digits = f"(?:{digits}(?: ?{unit})?|{unit} ?{digits})"
-        cells = _join(texts)
-        simple = re.fullmatch(rf"(?:[-+]?{digits}{_END})*+", cells)
-        return self._numbers_in(cells) if simple else None
+        return bool(re.fullmatch(rf"(?:[-+]?{digits}{_END})*+", cells))
 
     def fits(self, cells: pd.DataFrame) -> NDArray[np.bool_]:
         """Which cells, taken apart, hold a number in this notation."""
@@ -196,7 +199,7 @@ class Notation:
         return parse_numbers(import_pandas().Series(cells.split(_END)[:-1], dtype=object))
 
 
-def _join(texts: pd.Series) -> str:
+def join_cells(texts: Iterable[str]) -> str:
     """Cells as one text, in which much can be done at once; no file has what stands after each."""
     cells = _END.join([*texts, ""])
     return cells if cells.isascii() else cells.translate(_SIMPLER)
@@ -290,8 +293,9 @@ def read_numbers(
 
     What some cells tell for sure holds for all if it reads them all: then only those are compared.
     """
-    if plainly := _read_plainly(texts, decimal):
-        return plainly
+    if plain := decide_plainly(join_cells(texts), decimal):
+        assert plain.notation
+        return plain, plain.notation.parse(texts)
     if len(texts) > _SAMPLE:
         some = np.unique(_sample(counts))
         decision = decide_notation(texts.iloc[some], counts[some], decimal, thousands)
@@ -305,24 +309,23 @@ def read_numbers(
     return decision, decision.notation.parse(texts)
 
 
-def _read_plainly(texts: pd.Series, decimal: str) -> tuple[Decision, NDArray[np.float64]] | None:
-    """What `decide_notation` would say of cells as most programs write them, but faster.
+def decide_plainly(cells: str, decimal: str = "") -> Decision | None:
+    """What `decide_notation` would say of joined cells as most programs write them, but faster.
 
     None where it has to be asked.
     """
-    separators = {mark for mark in DECIMALS if any(mark in text for text in texts)}
-    if not len(texts) or len(separators) > 1:
+    separators = [mark for mark in DECIMALS if mark in cells]
+    if not cells or len(separators) > 1:
         return None
-    plain = Notation(next(iter(separators), decimal or "."))
-    values = plain.parse_simple(texts)
-    if values is None:
+    plain = Notation(separators[0] if separators else decimal or ".")
+    if not plain.is_simple(cells):
         return None
     grouped = Notation(DECIMALS[plain.decimal == "."], plain.decimal).digits_pattern
     shown = any(
         plain.decimal in text and not re.fullmatch(grouped, re.split("[eE]", text.lstrip("+-"))[0])
-        for text in texts
+        for text in cells.split(_END)
     )
-    return (Decision(plain, sure=shown), values) if shown or not separators else None
+    return Decision(plain, sure=shown) if shown or not separators else None
 
 
 def decide_notation(

@@ -17,6 +17,7 @@ from .csvtext import CsvText, normal_name
 from .numbers import (
     DECIMALS,
     LARGEST,
+    MISSING,
     Notation,
     is_missing,
     is_number_mark,
@@ -147,15 +148,12 @@ class Table:
     def first_text(self, name: str) -> str:
         """The first cell of a column that holds something, of the file's first rows; else empty."""
         cells = self._head[self.source.names.index(self._key(name))]
-        return str(next(iter(cells[~is_missing(cells)]), ""))
+        return next((cell for cell in cells if cell.lower() not in MISSING), "")
 
     @cached_property
-    def _head(self) -> pd.DataFrame:
+    def _head(self) -> list[tuple[str, ...]]:
         """Cells of the file's first rows, by the place of their column."""
-        places = range(len(self.source.header))
-        texts = dict.fromkeys(places, "object")
-        sample = next(self.source.chunks(places, texts, {"nrows": _EXAMPLES}))[0]
-        return sample.apply(lambda cells: cells.str.strip())
+        return self.source.head(_EXAMPLES)
 
     def labels(self, names: str | Sequence[str] | None) -> pd.Series:
         """Cells of one or some columns as one text that tells rows apart, shape (N,)."""
@@ -169,9 +167,12 @@ class Table:
 
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Which rows have no value in a column, shape (N,)."""
+        missing = self._missing_in_file(name)
+        if not self._new_rows:
+            return missing
         numeric = self.looks_numeric(name)
         new = self._is_missing(self._new_cells(name), among_numbers=numeric)
-        return np.concatenate([self._missing_in_file(name), new])
+        return np.concatenate([missing, new])
 
     def _missing_in_file(self, name: str) -> NDArray[np.bool_]:
         column = self._column(name)
@@ -200,7 +201,9 @@ class Table:
             )
         if notation is None:
             values = self._parse(name, Notation())
-        values = np.concatenate([values, (notation or Notation()).parse(self._new_cells(name))])
+        if self._new_rows:
+            new = (notation or Notation()).parse(self._new_cells(name))
+            values = np.concatenate([values, new])
         missing = self.missing(name)
         learned = self.notations.get(self._key(name))
         how = f" with {learned.decimal!r} before decimals, as in training" if learned else ""
@@ -220,7 +223,8 @@ class Table:
         """For each column the longest number among its first cells, as text and as read."""
         found = {}
         for name in names:
-            cells = self._head[self.source.names.index(self._key(name))]
+            head = self._head[self.source.names.index(self._key(name))]
+            cells = import_pandas().Series(head, dtype=object)
             values = self.notation(name).parse(cells)
             longest = int(cells.str.len().where(np.isfinite(values), -1).argmax())
             found[name] = cells.iloc[longest], float(values[longest])

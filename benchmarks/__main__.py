@@ -11,7 +11,18 @@ from benchmarks.cells import select
 from benchmarks.machine import pin_threads
 from benchmarks.peers import OURS, PEERS
 
-PARTS = ("inference", "training", "demo", "step", "load", "plan", "footprint", "forecast")
+PARTS = (
+    "inference",
+    "training",
+    "demo",
+    "step",
+    "load",
+    "plan",
+    "footprint",
+    "forecast",
+    "long-series",
+    "tables",
+)
 DESCRIPTION = """\
 Measure cylstm beside the libraries that are installed: on the same threads, in alternating rounds,
 after comparing their outputs.
@@ -74,7 +85,9 @@ def make_parser() -> argparse.ArgumentParser:
         "model; step: a streaming step in C beside Eigen; load: inference by one thread and by "
         "two, alone and beside busy processes; plan: what the plan's choices bring, to set its "
         "thresholds by; footprint: import time, memory and size on disk; "
-        "forecast: errors of forecasts beside simple methods",
+        "forecast: errors of forecasts beside simple methods; long-series: accuracy on series of "
+        "150 samples and more beside a ridge classifier; tables: time to read tables beside pandas', "
+        "memory of the commands",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="default: every CPU there is")
     parser.add_argument(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from benchmarks import report
 from benchmarks.agreement import agreeing_tasks
@@ -14,6 +15,7 @@ from benchmarks.footprint import measure_footprint, streaming_peak
 from benchmarks.forecast import print_forecasts
 from benchmarks.grid import Row, measure_cell
 from benchmarks.load import TEAMS, measure_load
+from benchmarks.long_series import print_accuracies
 from benchmarks.machine import describe
 from benchmarks.measure import time_in_turns
 from benchmarks.native import NotBuiltError
@@ -21,6 +23,7 @@ from benchmarks.peers import OURS
 from benchmarks.processes import find_libraries, libraries
 from benchmarks.results import Results
 from benchmarks.step import StepRow, measure_steps
+from benchmarks.tables import print_tables
 from benchmarks.tasks import characters_task
 from benchmarks.thresholds import CHOICES, measure_choice
 
@@ -64,18 +67,22 @@ def run(
     if "footprint" in parts:
         run_footprint(rounds, results)
     if "forecast" in parts:
-        run_forecast(results)
+        run_table("forecast", print_forecasts, results)
+    if "long-series" in parts:
+        run_table("long-series", print_accuracies, results)
+    if "tables" in parts:
+        run_table("tables", partial(print_tables, rounds), results)
     return good
 
 
-def run_forecast(results: Results) -> None:
-    """Forecast the known series; needs scikit-learn, statsmodels and vega-datasets."""
+def run_table(name: str, print_rows: Callable[[], list[dict[str, Any]]], results: Results) -> None:
+    """Print a table of cylstm beside other packages, which may be absent."""
     print()
     try:
-        results.put("forecast", {"rows": print_forecasts()})
+        results.put(name, {"rows": print_rows()})
     except ImportError as error:
-        print(f"forecast: {error}")
-        results.put("forecast", {"absent": str(error)})
+        print(f"{name}: {error}")
+        results.put(name, {"absent": str(error)})
 
 
 def run_cells(

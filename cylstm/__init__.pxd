@@ -80,6 +80,7 @@ cdef extern from "cylstm_import.h" nogil:
         int32_t threads
         char *message
         size_t message_size
+        const double *doubles
 
     const char *cylstm_status_name "cylstm_api->status_name"(cylstm_status status)
     const char *cylstm_version "cylstm_api->version"()
@@ -97,8 +98,11 @@ cdef extern from "cylstm_import.h" nogil:
                                                            const cylstm_state_options *options, cylstm_state **state)
     void cylstm_state_free "cylstm_api->state_free"(cylstm_state *state)
     cylstm_status cylstm_step "cylstm_api->step"(cylstm_state *state, const float *x, float *y)
+    cylstm_status cylstm_step_doubles "cylstm_api->step_doubles"(cylstm_state *state, const double *x, float *y)
     cylstm_status cylstm_step_tokens "cylstm_api->step_tokens"(cylstm_state *state, const int32_t *tokens, float *y)
     cylstm_status cylstm_run "cylstm_api->run"(cylstm_state *state, int64_t steps, const float *x, float *y)
+    cylstm_status cylstm_run_doubles "cylstm_api->run_doubles"(cylstm_state *state, int64_t steps, const double *x,
+                                                               float *y)
     cylstm_status cylstm_run_tokens "cylstm_api->run_tokens"(cylstm_state *state, int64_t steps,
                                                              const int32_t *tokens, float *y)
     void cylstm_state_reset "cylstm_api->state_reset"(cylstm_state *state)
@@ -109,6 +113,8 @@ cdef extern from "cylstm_import.h" nogil:
     int64_t cylstm_model_bytes "cylstm_api->model_bytes"(const cylstm_model *model)
     void cylstm_values "cylstm_api->values"(const cylstm_model *model, int64_t rows, const float *scores,
                                             float *values)
+    void cylstm_values_doubles "cylstm_api->values_doubles"(const cylstm_model *model, int64_t rows,
+                                                            const float *scores, double *values)
     int64_t cylstm_state_count "cylstm_api->state_count"(const cylstm_state *state)
     void cylstm_state_get "cylstm_api->state_get"(const cylstm_state *state, float *values)
     void cylstm_state_set "cylstm_api->state_set"(cylstm_state *state, const float *values)

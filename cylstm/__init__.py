@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .report import show_config
     from .schedules import Constant, Cosine, ReduceOnPlateau, StepDecay
     from .trainer import DivergenceError
+    from .training import ConvergenceWarning
 
 __version__: str = build_info()["version"]
 
@@ -41,6 +42,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Constant",
+    "ConvergenceWarning",
     "Cosine",
     "DivergenceError",
     "ExportedSizes",
@@ -74,6 +76,7 @@ _LATER = {
     "report": ("show_config",),
     "schedules": ("Constant", "Cosine", "ReduceOnPlateau", "StepDecay"),
     "trainer": ("DivergenceError",),
+    "training": ("ConvergenceWarning",),
 }
 
 

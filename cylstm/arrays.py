@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -151,15 +151,21 @@ def _are_integers(objects: NDArray[Any]) -> bool:
     return all(isinstance(item, int | np.integer) for item in objects.flat)
 
 
+def as_real(value: Any, name: str) -> NDArray[Any]:
+    """Real numbers of whatever type."""
+    array = as_array(value, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
 def as_float32(value: Any, name: str) -> Float32:
     """Real numbers as float32: other float types are rounded, integers and bools converted.
 
     What already is aligned float32 in the machine's byte order is returned as it is, whatever its
     strides.
     """
-    array = as_array(value, name)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    array = as_real(value, name)
     if array.dtype == np.float32 and array.flags.aligned:
         return array
     try:
@@ -251,6 +257,89 @@ def _describe(value: Any) -> str:
     return type(value).__name__
 
 
+# --- scales --------------------------------------------------------------------------------------
+
+#: Where |mean| is more deviations than this, a scale is float64: of float32's 24 bits, less than 14
+#: would be left for a deviation.
+MOST_DEVIATIONS = 2**10
+BLOCK_NUMBERS = 2**19  # 4 MB of float64
+
+#: Mean and deviation, (I,) each. float32 where float32 numbers keep what they are about: the core
+#: then applies that of inputs. Else float64 (it is *wide*), and the difference from the mean is
+#: taken in float64, here, before anything is rounded.
+Scale = tuple[NDArray[Any], NDArray[Any]]
+
+
+def is_wide(scale: Scale | None) -> bool:
+    """Whether differences from the mean are taken in float64."""
+    return scale is not None and scale[0].dtype == np.float64
+
+
+def as_scale(mean: Any, std: Any, width: int, *, keep: bool = False) -> Scale | None:
+    """Read-only copies of a mean and a deviation, or None for two of None.
+
+    What is float32 stays, all else becomes float32 where that is enough, unless float64 is to be
+    kept.
+    """
+    if mean is None and std is None:
+        return None
+    given = (_as_finite64(mean, "mean", width), _as_finite64(std, "std", width))
+    if not (given[1] > 0).all():
+        raise ValueError(f"std: expected deviations above 0, got {given[1].min()}")
+    wide = any(part.dtype == np.float64 for part in given) and (keep or needs_float64(*given))
+    scale = tuple(part.astype(np.float64 if wide else np.float32) for part in given)
+    for part in scale:
+        part.flags.writeable = False
+    return scale[0], scale[1]
+
+
+def needs_float64(mean: NDArray[Any], std: NDArray[Any]) -> bool:
+    """Whether float32 would lose too much of numbers with this mean and deviation."""
+    limits = np.finfo(np.float32)
+    beyond = (std < limits.tiny) | (std > limits.max) | (np.abs(mean) > limits.max)
+    return bool((beyond | (np.abs(mean) / MOST_DEVIATIONS > std)).any())
+
+
+def _as_finite64(value: Any, name: str, width: int) -> NDArray[Any]:
+    """Finite numbers, (width,): float32 as it is, all else as float64."""
+    array = as_real(value, name)
+    if array.shape != (width,):
+        raise ValueError(f"{name}: expected shape {(width,)}, got {array.shape}")
+    array = array if array.dtype == np.float32 else array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    return array
+
+
+def standardise(array: NDArray[Any], scale: Scale | None, name: str) -> Float32:
+    """(array - mean) / std where the scale is wide, else the numbers as they are: as float32.
+
+    In float64, by blocks along the first axis, so that little memory is taken beside the result.
+
+    Examples
+    --------
+    >>> seconds = np.array([[1_700_000_001], [1_700_000_003]])
+    >>> standardise(seconds, (np.array([1_700_000_002.0]), np.array([0.5])), "x").tolist()
+    [[-2.0], [2.0]]
+    """
+    if scale is None or not is_wide(scale):
+        return as_float32(array, name)
+    mean, std = scale
+    result = np.empty(array.shape, np.float32)
+    for part in blocks(array):
+        difference = np.subtract(array[part], mean, dtype=np.float64)
+        difference /= std
+        result[part] = as_float32(difference, name)
+    return result
+
+
+def blocks(array: NDArray[Any]) -> Iterator[slice]:
+    """Parts of the first axis with about `BLOCK_NUMBERS` numbers each, at least one item."""
+    items = max(1, BLOCK_NUMBERS // max(1, array[:1].size))
+    for first in range(0, len(array), items):
+        yield slice(first, first + items)
+
+
 # --- what a call of a network reads --------------------------------------------------------------
 
 
@@ -288,7 +377,7 @@ class Extent(NamedTuple):
 
 
 class Call(NamedTuple):
-    """The checked arguments of one call, as the core takes them."""
+    """The checked arguments of one call, as the core takes them; x may be of another type yet."""
 
     x: NDArray[Any]
     state: tuple[Float32, ...] | None
@@ -299,7 +388,8 @@ class Call(NamedTuple):
 class Signature(NamedTuple):
     """What a network takes: numeric steps of `width`, or tokens where it is None; its state.
 
-    `state_names` are ("h",) or ("h", "c"), each (L * D, B, H).
+    `state_names` are ("h",) or ("h", "c"), each (L * D, B, H). `input_scale` is a wide one that the
+    core does not apply, or None.
     """
 
     width: int | None
@@ -308,10 +398,11 @@ class Signature(NamedTuple):
     hidden_size: int
     state_names: tuple[str, ...]
     batch_first: bool
+    input_scale: Scale | None = None
 
     def read(self, x: Any, state: Any, lengths: Any) -> Call:
+        """The arguments of a call; `convert` has to follow for x."""
         array, layout = self._read_x(x, "x")
-        array = np.ascontiguousarray(array) if self.width is None else _dense_rows(array)
         steps, batch = array.shape[:2]
         extent = Extent(steps, batch, layout)
         return Call(
@@ -321,8 +412,14 @@ class Signature(NamedTuple):
             extent,
         )
 
+    def convert(self, x: NDArray[Any], name: str) -> NDArray[Any]:
+        """What has been read as the core takes it: float32, by a wide scale if there is one."""
+        if self.width is None:
+            return np.ascontiguousarray(x)
+        return _dense_rows(standardise(x, self.input_scale, name))
+
     def read_sequence(self, x: Any, name: str) -> NDArray[Any]:
-        """One sequence, (T, I) or, of tokens, (T,)."""
+        """One sequence, (T, I) or, of tokens, (T,); `convert` has to follow."""
         array, layout = self._read_x(x, name)
         if layout.batched:
             raise ValueError(f"{name}: expected one sequence, got shape {np.shape(x)}")
@@ -330,7 +427,7 @@ class Signature(NamedTuple):
 
     def _read_x(self, x: Any, name: str) -> tuple[NDArray[Any], Layout]:
         """(T, B, I) or, of tokens, (T, B)."""
-        array = as_tokens(x, name) if self.width is None else as_float32(x, name)
+        array = as_tokens(x, name) if self.width is None else as_real(x, name)
         tail: Shape = () if self.width is None else (self.width,)
         leading = array.ndim - len(tail)  # T, or T and B
         if leading not in (1, 2) or array.shape[leading:] != tail:

@@ -47,7 +47,10 @@
              (const cylstm_model *, const cylstm_state_options *, void *, size_t, cylstm_state **))             \
     FUNCTION(cylstm_status, call_run, (cylstm_state *, const cylstm_call *))                                    \
     FUNCTION(cylstm_status, state_read, (const cylstm_state *, int64_t, float *))                               \
-    FUNCTION(cylstm_status, state_write, (cylstm_state *, int64_t, const float *))
+    FUNCTION(cylstm_status, state_write, (cylstm_state *, int64_t, const float *))                              \
+    FUNCTION(cylstm_status, step_doubles, (cylstm_state *, const double *, float *))                            \
+    FUNCTION(cylstm_status, run_doubles, (cylstm_state *, int64_t, const double *, float *))                    \
+    FUNCTION(void, values_doubles, (const cylstm_model *, int64_t, const float *, double *))
 
 typedef struct cylstm_functions {
     size_t struct_size;

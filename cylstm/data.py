@@ -7,16 +7,21 @@ before a batch is put together).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .arrays import BLOCK_NUMBERS, needs_float64
+
 LENGTH_JITTER = 0.1
 BLOCK_STEPS = 2**14
+FLOAT64_RESOLUTION = 2.0**-40  # 12 bits less than it has: sums of equal numbers are rounded too
 
-Array = NDArray[np.generic]
-Floats = NDArray[np.float32]
+Array = NDArray[Any]
+Floats = NDArray[Any]
 Indices = NDArray[np.int64]
 
 
@@ -28,7 +33,7 @@ def pad(sequences: Sequence[Array], dtype: DTypeLike | None = None) -> tuple[Arr
     sequences : sequence of arrays (T_i, ...)
         At least one; all axes but the first agree.
     dtype : data type, optional
-        Of the result; by default that of the first sequence.
+        Of the result; by default one that holds those of all sequences.
 
     Returns
     -------
@@ -44,10 +49,38 @@ def pad(sequences: Sequence[Array], dtype: DTypeLike | None = None) -> tuple[Arr
     """
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     first = np.asarray(sequences[0])
-    padded = np.zeros((lengths.max(), len(sequences), *first.shape[1:]), dtype or first.dtype)
+    dtype = dtype or np.result_type(*{np.asarray(sequence).dtype for sequence in sequences})
+    padded = np.zeros((lengths.max(), len(sequences), *first.shape[1:]), dtype)
     for index, sequence in enumerate(sequences):
         padded[: len(sequence), index] = sequence
     return padded, lengths
+
+
+def fold(sequence: Array, samples: int) -> Array:
+    """Put each so many consecutive samples into one step, which makes a sequence shorter.
+
+    Where they do not divide the sequence, its first sample stands before it as often as is needed.
+
+    Parameters
+    ----------
+    sequence : array (T, I)
+    samples : int
+
+    Returns
+    -------
+    array (ceil(T / samples), samples * I)
+        The samples of a step stand in their order. A view where possible.
+
+    Examples
+    --------
+    >>> fold(np.array([[1], [2], [3]]), 2).tolist()
+    [[1, 1], [2, 3]]
+    """
+    missing = -len(sequence) % samples
+    whole = (
+        np.concatenate([sequence[:1].repeat(missing, axis=0), sequence]) if missing else sequence
+    )
+    return whole.reshape(len(whole) // samples, samples * whole.shape[1])
 
 
 def batches(
@@ -185,23 +218,29 @@ def streams(sequence: Array, count: int) -> Array:
     return sequence[: count * steps].reshape(count, steps, *sequence.shape[1:])
 
 
-def scaling(sequences: Sequence[Array], *, predicted: bool = False) -> tuple[Floats, Floats]:
+def scaling(
+    sequences: Sequence[Array], name: str = "x", *, predicted: bool = False
+) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column over all steps of all sequences.
 
-    A column that does not vary (beyond the resolution of float32) gets a deviation of 1, so that
-    scaling by it only centres it; where it is to be predicted, the least that float32 resolves, so
-    that a prediction in such units is the mean.
+    A column that does not vary (beyond the resolution of its numbers) gets a deviation of 1, so
+    that scaling by it only centres it; where it is to be predicted, the least that float32
+    resolves, so that a prediction in such units is the mean. A UserWarning names a column that
+    varies, but by less than float32 can tell.
 
     Parameters
     ----------
     sequences : sequence of arrays (T_i, I)
         Without padding.
+    name : str
+        What they are called in warnings.
     predicted : bool
         Whether the columns are targets.
 
     Returns
     -------
-    mean, std : float32 arrays (I,)
+    mean, std : arrays (I,)
+        float32, or float64 where the sequences hold more than float32 can and lose by it.
 
     Examples
     --------
@@ -209,23 +248,48 @@ def scaling(sequences: Sequence[Array], *, predicted: bool = False) -> tuple[Flo
     >>> mean.tolist(), std.tolist()
     ([2.0, 5.0], [1.0, 1.0])
     """
+    mean, variance = moments(sequences)
+    std, limits = np.sqrt(variance), np.finfo(np.float32)
+    precise = not all(np.can_cast(sequence.dtype, np.float32) for sequence in sequences)
+    resolution = FLOAT64_RESOLUTION if precise else limits.eps
+    varies = std > np.maximum(resolution * np.abs(mean), limits.tiny)
+    if not precise:
+        _warn_of_lost_spread(mean, std, varies, name)
+    least = np.maximum(limits.eps * np.abs(mean), limits.tiny) if predicted else 1.0
+    wide = precise and needs_float64(mean[varies], std[varies])
+    kind = np.float64 if wide else np.float32
+    return mean.astype(kind), np.where(varies, std, least).astype(kind)
+
+
+def moments(sequences: Sequence[Array]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of each column over all steps of all sequences, float64, by blocks."""
     steps = sum(len(sequence) for sequence in sequences)
     mean = sum(block.sum(axis=0) for block in _blocks(sequences)) / steps
     # The second pass is about the mean: the one-pass formula cancels where the mean is large.
     variance = sum(np.square(block - mean).sum(axis=0) for block in _blocks(sequences)) / steps
-    std = np.sqrt(variance)
-    float32 = np.finfo(np.float32)
-    least = np.maximum(float32.eps * np.abs(mean), float32.tiny)
-    scale = np.where(std <= least, least if predicted else 1.0, std)
-    return mean.astype(np.float32), scale.astype(np.float32)
+    return mean, variance
+
+
+def _warn_of_lost_spread(mean: Array, std: Array, varies: Array, name: str) -> None:
+    for column in np.flatnonzero(~varies & (std > 0)):
+        center = np.float32(mean[column])
+        warnings.warn(
+            f"{name}, column {column}: its float32 numbers near {center:.9g} stand "
+            f"{np.spacing(np.abs(center)):.3g} apart, which hides how they vary, so it is taken as "
+            "constant; pass float64",
+            stacklevel=5,  # of who calls fit
+        )
 
 
 def _blocks(sequences: Sequence[Array]) -> Iterator[NDArray[np.float64]]:
-    """Join sequences end to end into blocks that are few, yet not large."""
-    ends = np.cumsum([len(sequence) for sequence in sequences])
+    """Join sequences, and parts of long ones, end to end into blocks: few, yet not large."""
+    width = max(1, sequences[0][:1].size)
+    most = max(1, min(BLOCK_STEPS, BLOCK_NUMBERS // width))
+    parts = [item[at : at + most] for item in sequences for at in range(0, len(item), most)]
+    ends = np.cumsum([len(part) for part in parts])
     first = 0
-    while first < len(sequences):
+    while first < len(parts):
         steps = ends[first - 1] if first else 0
-        last = int(np.searchsorted(ends, steps + BLOCK_STEPS)) + 1
-        yield np.concatenate(sequences[first:last], dtype=np.float64)
+        last = int(np.searchsorted(ends, steps + most)) + 1
+        yield np.concatenate(parts[first:last], dtype=np.float64)
         first = last

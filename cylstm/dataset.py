@@ -13,7 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import data
-from .arrays import Float32, Layout, Shape, as_array, as_float32, as_labels, as_lengths, as_tokens
+from .arrays import (
+    Layout,
+    Scale,
+    Shape,
+    as_array,
+    as_labels,
+    as_lengths,
+    as_real,
+    as_tokens,
+    blocks,
+    is_wide,
+    standardise,
+)
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -41,17 +53,6 @@ class Batch(NamedTuple):
         """How many targets count: the weight of this batch in a mean."""
         return len(self.targets) if self.mask is None else int(np.count_nonzero(self.mask))
 
-    def chunks(self, steps: int | None) -> Iterator[Batch]:
-        """Cut a batch of a model that is not pooled into runs of `steps` steps; None: one run."""
-        if steps is None or self.mask is None:
-            yield self
-            return
-        for start in range(0, len(self.x), steps):
-            part = slice(start, start + steps)
-            mask = self.mask[part]
-            lengths = _unless_full(mask.sum(axis=0, dtype=np.int64), len(mask))
-            yield Batch(self.x[part], lengths, self.targets[part], mask)
-
 
 def _unless_full(lengths: Indices, steps: int) -> Indices | None:
     return None if (lengths == steps).all() else lengths
@@ -64,15 +65,20 @@ class Dataset:
     Attributes
     ----------
     inputs : sequence of N arrays
-        float32 (T_n, I) or int32 tokens (T_n,).
+        Numbers (T_n, I) of the type that the user gave, or int32 tokens (T_n,).
     targets : sequence of N arrays, or one array (N, ...) where pooled
-        int64 classes (T_n,) or float32 numbers (T_n, O); without T_n where pooled.
+        int64 classes (T_n,) or floats (T_n, O); without T_n where pooled.
     pooled : bool
+    input_scale, output_scale : pair of arrays, or None
+        What batches are standardised by as they are made, so that the data are not copied whole.
+        Of the inputs' only a wide one: the core applies others.
     """
 
     inputs: Sequence[Array]
     targets: Any
     pooled: bool
+    input_scale: Scale | None = None
+    output_scale: Scale | None = None
 
     @property
     def lengths(self) -> Indices:
@@ -82,11 +88,26 @@ class Dataset:
     def batch(self, indices: Indices) -> Batch:
         """Put the sequences at these indices side by side."""
         x, lengths = data.pad([self.inputs[n] for n in indices])
+        if x.ndim > 2:  # numbers, not tokens
+            x = standardise(x, self.input_scale, "x")
         targets, mask = _taken(self.targets, indices), None
         if not self.pooled:
             mask = np.arange(len(x))[:, np.newaxis] < lengths
         together = np.asarray(targets) if self.pooled else data.pad(targets)[0]
+        if together.dtype.kind == "f":  # numbers, not classes
+            together = _in_units(together, self.output_scale)
         return Batch(x, _unless_full(lengths, len(x)), together, mask)
+
+    def chunks(self, indices: Indices, steps: int | None) -> Iterator[Batch]:
+        """A batch in runs of `steps` steps, each made when it is wanted; pooled, or None: whole."""
+        longest = max(len(self.inputs[n]) for n in indices)
+        if steps is None or self.pooled or steps >= longest:
+            yield self.batch(indices)
+            return
+        batch, everything = self.subset(indices), np.arange(len(indices))
+        for start in range(0, longest, steps):
+            part = slice(start, start + steps)
+            yield batch._sliced([part] * len(indices)).batch(everything)
 
     def subset(self, indices: Indices) -> Dataset:
         """The sequences at these indices."""
@@ -119,11 +140,19 @@ class Dataset:
         )
         return replace(self, inputs=inputs, targets=targets)
 
-    def standardised(self, mean: Float32, std: Float32) -> Dataset:
-        """The same with (target - mean) / std for each target."""
-        if isinstance(self.targets, np.ndarray):
-            return replace(self, targets=(self.targets - mean) / std)
-        return replace(self, targets=[(target - mean) / std for target in self.targets])
+    def standardised(self, input_scale: Scale | None, output_scale: Scale | None) -> Dataset:
+        """What training computes with: batches are in the units of these scales."""
+        return replace(self, input_scale=input_scale, output_scale=output_scale)
+
+    @property
+    def target_rows(self) -> Sequence[Array]:
+        """Targets as arrays whose first axis is that of steps, or of sequences where pooled."""
+        return [np.asarray(self.targets)] if self.pooled else self.targets
+
+
+def _in_units(targets: Array, scale: Scale | None) -> Array:
+    rounded = standardise(targets, scale, "y")
+    return rounded if scale is None or is_wide(scale) else (rounded - scale[0]) / scale[1]
 
 
 def _taken(arrays: Any, indices: Indices) -> Any:
@@ -192,7 +221,7 @@ def _width(config: Config) -> Shape:
 
 
 def _read_inputs(config: Config, x: Any, lengths: Any, prefix: str) -> list[Array]:
-    convert = as_float32 if config["vocab_size"] is None else as_tokens
+    convert = as_real if config["vocab_size"] is None else as_tokens
     name, width = f"{prefix}x", _width(config)
     if isinstance(x, list | tuple):
         if lengths is not None:
@@ -216,7 +245,8 @@ def _read_inputs(config: Config, x: Any, lengths: Any, prefix: str) -> list[Arra
             sequence,
             f"{name}[{n}]" if isinstance(x, list | tuple) else f"{name}, sequence {n}",
         )
-    return inputs
+    samples = config["fold"]
+    return inputs if samples == 1 else [data.fold(sequence, samples) for sequence in inputs]
 
 
 def _unpad(config: Config, array: Array, lengths: Any) -> list[Array]:
@@ -236,7 +266,7 @@ def _check_sequence(config: Config, sequence: Array, name: str) -> None:
     if not len(sequence):
         raise ValueError(f"{name}: expected at least one step, got none")
     if config["vocab_size"] is None:
-        _check_finite(sequence, name)
+        _check_numbers(sequence, name)
         return
     wrong = np.flatnonzero((sequence < 0) | (sequence >= config["vocab_size"]))
     if wrong.size:
@@ -244,10 +274,18 @@ def _check_sequence(config: Config, sequence: Array, name: str) -> None:
         raise ValueError(f"{name}: expected tokens in 0..{last}, got {token} at {wrong[0]}")
 
 
-def _check_finite(array: Array, name: str) -> None:
-    if not np.isfinite(array).all():
-        position = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise ValueError(f"{name}: expected finite numbers, got {array[position]} at {position}")
+def _check_numbers(array: Array, name: str) -> None:
+    """ValueError unless numbers are finite, and such as float32 can hold."""
+    for part in blocks(array):
+        finite = np.isfinite(array[part])
+        if not finite.all():
+            first, *rest = map(int, np.argwhere(~finite)[0])
+            position = (part.start + first, *rest)
+            raise ValueError(
+                f"{name}: expected finite numbers, got {array[position]} at {position}"
+            )
+        if array.dtype.itemsize > np.float32().itemsize:
+            standardise(array[part], None, name)
 
 
 def _next_token_dataset(inputs: list[Array], y: Any, prefix: str) -> Dataset:
@@ -276,17 +314,19 @@ def _split_like(config: Config, x: Any, y: Any, inputs: list[Array], name: str) 
 
 
 def _read_rows(config: Config, y: Any, count: int, name: str) -> Array:
-    """Targets as rows: labels (count,), (count, 1) where binary, or float32 numbers (count, O)."""
+    """Targets as rows: labels (count,), (count, 1) where binary, or numbers (count, O)."""
     outputs = config["output_size"]
     labels = config["task"] == "classification"
-    array = as_labels(y, name) if labels else as_float32(y, name)
+    array = as_labels(y, name) if labels else as_real(y, name)
+    if not labels and array.dtype.kind != "f":
+        array = array.astype(np.float64)
     shape = (count,) if labels and outputs > 1 else (count, outputs)
     if outputs == 1 and array.shape == (count,):
         array = array[:, np.newaxis]
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
     if array.dtype.kind == "f":
-        _check_finite(array, name)
+        _check_numbers(array, name)
     return array
 
 

@@ -21,9 +21,10 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__, formats
-from .arrays import Float32, as_path, as_size
+from .arrays import as_path, as_size
 from .atomic import write_files
 from .model import load
 from .network import Network
@@ -180,7 +181,7 @@ class _Table:
 
     name: str
     length: str
-    numbers: Float32
+    numbers: NDArray[Any]
     meaning: str
 
     def __post_init__(self) -> None:
@@ -190,22 +191,28 @@ class _Table:
 
     @property
     def declaration(self) -> str:
-        return f"static const float {self.name}[{self.length}];"
+        return f"static const {self._type} {self.name}[{self.length}];"
+
+    @property
+    def _type(self) -> str:
+        return "double" if self.numbers.dtype == np.float64 else "float"
 
     @property
     def definition(self) -> str:
-        head = f"/* {self.meaning} */\nstatic const float {self.name}[{self.length}] = {{"
+        head = f"/* {self.meaning} */\nstatic const {self._type} {self.name}[{self.length}] = {{"
         return "\n".join([head, *_table_lines(np.atleast_2d(self.numbers)), "};"])
 
 
-def _table_lines(rows: Float32) -> Iterator[str]:
+def _table_lines(rows: NDArray[Any]) -> Iterator[str]:
     """The numbers of a table; each row begins a line, and is numbered where there are several."""
     for k, row in enumerate(rows):
         if len(rows) > 1:
             yield f"    /* {k} */"
-        literals = [f"{literal(number)}," for number in row.tolist()]
+        # Of a double, repr has the fewest digits that no other double is nearer to.
+        write, width = (repr, 25) if row.dtype == np.float64 else (literal, 17)
+        literals = [f"{write(number)},".rjust(width) for number in row.tolist()]
         for first in range(0, len(literals), _PER_LINE):
-            yield "    " + " ".join(text.rjust(17) for text in literals[first : first + _PER_LINE])
+            yield "    " + " ".join(literals[first : first + _PER_LINE])
 
 
 def literal(number: float) -> str:
@@ -295,8 +302,8 @@ class _Export:
             state = self._network["num_layers"] * units
             state += hidden + 1 if facts["carried"] else 0
             work += hidden if facts["mean"] else 0
-        weights = sum(table.numbers.size for table in self._tables)
-        return ExportedSizes(_FLOAT * weights, _FLOAT * state, _FLOAT * work)
+        weights = sum(table.numbers.nbytes for table in self._tables)
+        return ExportedSizes(weights, _FLOAT * state, _FLOAT * work)
 
     # facts and words
 
@@ -314,6 +321,9 @@ class _Export:
             "buffered": head or network["num_layers"] > 1,
             "tokens": tokens,
             "scaled": "input_scale.mean" in scales,
+            "wide": self._is_wide("input") or self._is_wide("output"),
+            "wide_inputs": self._is_wide("input"),
+            "wide_outputs": self._is_wide("output"),
             "pooled": pooling is not None,
             "last": pooling == "last",
             "mean": pooling == "mean",
@@ -324,6 +334,16 @@ class _Export:
             "labelled": bool(self._classes),
             "described": len(self._description) > 0,
         }
+
+    def _is_wide(self, which: str) -> bool:
+        """Whether this scale, "input" or "output", is of float64."""
+        mean = self._tensors.get(f"{which}_scale.mean")
+        return mean is not None and mean.dtype == np.float64
+
+    def _element(self) -> str:
+        if self._facts["tokens"]:
+            return "int32_t"
+        return "double" if self._facts["wide_inputs"] else "float"
 
     @property
     def _words(self) -> dict[str, Any]:
@@ -352,7 +372,8 @@ class _Export:
             "in_each_direction": ", in each direction" if two else "",
             "in_one_direction": " in one direction" if two else "",
             "pooled_as": "sum" if facts["mean"] else "greatest",
-            "element": "int32_t" if facts["tokens"] else "float",
+            "element": self._element(),
+            "value": "double" if facts["wide_outputs"] else "float",
             "x": "tokens" if facts["tokens"] else "x",
             "input": self._input(),
             "y_shape": "(OUTPUTS)" if facts["pooled"] else "(steps, OUTPUTS)",

@@ -2,12 +2,12 @@
 
 A file holds the tensors `embedding.weight`, `recurrent.weight_ih_l0` ... (PyTorch's names after
 `recurrent.`), `head.weight`, `head.bias`, `input_scale.mean`, `input_scale.std`,
-`output_scale.mean` and `output_scale.std`, all float32, as far as the network has them. Its
-metadata are flat keys:
+`output_scale.mean` and `output_scale.std`, as far as the network has them: float32, or from version
+2 on a scale's two float64. Its metadata are flat keys:
 
 =================  ==============================================================================
 format             `cylstm`
-format_version     1
+format_version     1, or 2 where a scale is float64
 cell               `lstm`, `rnn_tanh` or `rnn_relu`
 pooling            `none`, `last`, `mean` or `max`
 task               `none` (a layer), `classification`, `regression` or `language`
@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from .arrays import Float32, Shape, as_choice, as_float32, as_path, as_size, count_weights, quote
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _LEAST = {  # the integers of the metadata and the least each can be
     "input_size": 1,
     "hidden_size": 1,
@@ -60,6 +60,7 @@ _WORDS = {
     "pooling": ("none", "last", "mean", "max"),
     "task": ("none", "classification", "regression", "language"),
 }
+_SCALES = ("input_scale", "output_scale")
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}  # safetensors' names and NumPy's
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number
 _HEADER_SIZE = 8  # bytes: the length of a safetensors file's header
@@ -84,7 +85,7 @@ class Contents(NamedTuple):
 
     network: dict[str, Any]
     python: dict[str, Any]
-    tensors: dict[str, Float32]
+    tensors: dict[str, NDArray[Any]]
 
 
 class TensorFile(Mapping[str, Float32]):
@@ -138,12 +139,24 @@ def encode(contents: Contents) -> bytes:
     integers = {key: str(int(contents.network[key])) for key in _LEAST}
     metadata = {
         "format": "cylstm",
-        "format_version": str(FORMAT_VERSION),
+        "format_version": "2" if _has_float64(contents.tensors) else "1",
         **words,
         **integers,
         "python": _write_json(contents.python),
     }
     return to_safetensors(contents.tensors, metadata)
+
+
+def _has_float64(tensors: Mapping[str, NDArray[Any]]) -> bool:
+    return any(tensor.dtype == np.float64 for tensor in tensors.values())
+
+
+def take_scale(
+    tensors: dict[str, NDArray[Any]], name: str
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None] | None:
+    """Mean and deviation out of a file's tensors, None where it has neither."""
+    mean, std = (tensors.pop(f"{name}.{part}", None) for part in ("mean", "std"))
+    return None if mean is None and std is None else (mean, std)
 
 
 def to_safetensors(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
@@ -178,16 +191,29 @@ def decode(file: BinaryIO) -> Contents:
     """
     entries, metadata = _read_header(file)
     network, python = _read_metadata(metadata)
-    if wrong := next((name for name, entry in entries.items() if entry.dtype != "F32"), None):
-        raise ValueError(f"{wrong}: expected float32, got {entries[wrong].dtype}")
+    _check_types(entries, int(metadata["format_version"]))
     needed, there = count_weights(network), sum(map(_count, entries.values()))
     if needed > there:
         raise ValueError(f"metadata: sizes that need {needed} weights, the file holds {there}")
     tensors = {
-        name: _read_numbers(file, name, entry, "<f4").astype(np.float32, copy=False)
+        name: _in_native_order(_read_numbers(file, name, entry, _FLOATS[entry.dtype]))
         for name, entry in entries.items()
     }
     return Contents(network, python, tensors)
+
+
+def _check_types(entries: Mapping[str, Entry], version: int) -> None:
+    """ValueError unless tensors are float32, or, from version 2 on, both of a scale float64."""
+    wide = {name for name, entry in entries.items() if entry.dtype == "F64"}
+    scales = [{f"{name}.mean", f"{name}.std"} for name in _SCALES] if version > 1 else []
+    allowed = set().union(*(scale for scale in scales if scale <= wide))
+    for name, entry in entries.items():
+        if entry.dtype != "F32" and name not in allowed:
+            raise ValueError(f"{name}: expected float32, got {entry.dtype}")
+
+
+def _in_native_order(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _count(entry: Entry) -> int:
@@ -275,10 +301,12 @@ def _check_version(text: str) -> None:
     if version > FORMAT_VERSION:
         raise ValueError(
             "metadata format_version: the file is of a later version of the format, "
-            f"{version}; this cylstm reads {FORMAT_VERSION}"
+            f"{version}; this cylstm reads 1 to {FORMAT_VERSION}"
         )
-    if version < FORMAT_VERSION:
-        raise ValueError(f"metadata format_version: expected {FORMAT_VERSION}, got {quote(text)}")
+    if version < 1:
+        raise ValueError(
+            f"metadata format_version: expected 1 to {FORMAT_VERSION}, got {quote(text)}"
+        )
 
 
 def _read_word(text: str, key: str) -> str | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
+from . import _core, data
 from .arrays import Float32, as_array, as_float32
-from .dataset import Batch
+from .dataset import Array, Batch
 
 SCORE_NAMES = {
     "classification": "accuracy",
@@ -153,6 +153,19 @@ class Loss(NamedTuple):
     ) -> tuple[float, Float32]:
         """Mean loss over the targets that count, and its gradient by the scores."""
         return _core.loss(self.kind, scores, batch.targets, batch.mask, scratch)
+
+    def of_one_answer(self, targets: Sequence[Array]) -> float:
+        """The least mean loss that scores can have which are the same for every input.
+
+        Those are the targets' mean, or what makes a softmax or sigmoid their classes' shares, whose
+        loss is the shares' entropy. Targets are as `fit` was given them, not in units of a scale.
+        """
+        if self.kind == "mse":
+            std = 1.0 if self.output_std is None else self.output_std.astype(np.float64)
+            return float((data.moments(targets)[1] / np.square(std)).mean())
+        counts = np.unique(np.concatenate(targets), return_counts=True)[1]
+        shares = counts / counts.sum()
+        return float(-(shares * np.log(shares)).sum())
 
     def score(self, loss: float, scores: Float32, batch: Batch) -> float:
         """Accuracy, mean squared error in the targets' own units, or bits per token."""

@@ -18,16 +18,19 @@ from . import data, formats, training
 from .arrays import (
     MAX_LAYERS,
     Float32,
+    Scale,
     Shape,
     as_choice,
     as_dropout,
-    as_finite,
     as_flag,
     as_labels,
     as_num_threads,
+    as_number,
     as_path,
+    as_scale,
     as_seed,
     as_size,
+    is_wide,
     quote,
 )
 from .dataset import read_dataset
@@ -44,11 +47,12 @@ BATCH_SEQUENCES = 256
 BATCH_STEPS = 2**17
 
 Sequences = Any  # array_like, or a list of them
-Scale = tuple[Float32, Float32]
 Scores = Float32 | list[Float32]
 
 _READ_BY_C = ("hidden_size", "num_layers", "bidirectional", "pooling", "output_size")
 _PYTHON_ONLY = ("batch_first", "dropout", "seed")
+#: Arguments that a file has where they are not these values: so version 0.1 reads all others.
+_NEWER = {"fold": 1, "forget_bias": None}
 
 
 class SequenceModel(Network):
@@ -85,9 +89,23 @@ class SequenceModel(Network):
         Scores, O: classes, numbers to predict, or V.
     batch_first : bool, default False
         Arrays are (B, T, ...) instead of (T, B, ...).
+    fold : int, default 1
+        Samples in a step of the network, for long sequences: `fit`, `evaluate`, `scores` and
+        `predict` put so many consecutive samples (T, I) into one step (T / fold, fold * I), the
+        first sample standing before the sequence as often as is needed. For pooled models of
+        numbers. Direct calls, streams, `input_scale` and C have the folded steps, which
+        `cylstm.data.fold` makes.
+    forget_bias : float, optional
+        What the forget gates' biases of an LSTM begin with, instead of a number near 0: with 1 a
+        cell keeps at first most of what it has, over a longer time [1]_.
     seed : int, optional
         Of the first parameters, which are distributed as PyTorch's. By default one that the
         operating system draws.
+
+    References
+    ----------
+    .. [1] R. Jozefowicz, W. Zaremba, I. Sutskever, "An empirical exploration of recurrent network
+       architectures", ICML 2015.
 
     Examples
     --------
@@ -124,6 +142,8 @@ class SequenceModel(Network):
         pooling: str | None = None,
         output_size: int,
         batch_first: bool = False,
+        fold: int = 1,
+        forget_bias: float | None = None,
         seed: int | None = None,
     ) -> None:
         config = {
@@ -138,10 +158,14 @@ class SequenceModel(Network):
             "pooling": as_choice(pooling, "pooling", POOLINGS),
             "output_size": as_size(output_size, "output_size"),
             "batch_first": as_flag(batch_first, "batch_first"),
+            "fold": as_size(fold, "fold"),
+            "forget_bias": _as_forget_bias(forget_bias),
             "seed": as_seed(seed),
         }
         _check_combination(config)
         self._build(config, _network_of(config))
+        #: What a data set's sequences are like, before they are folded.
+        self._samples = self._signature._replace(width=config["input_size"])
         self._classes: list[Any] | None = None
         self._input_scale: Scale | None = None
         self._output_scale: Scale | None = None
@@ -150,8 +174,13 @@ class SequenceModel(Network):
     def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> Float32:
         if name.startswith("embedding."):
             return draw(shape, rng.standard_normal)
+        hidden = self._signature.hidden_size
         directions = self._signature.directions if name.startswith("head.") else 1
-        return draw_uniform(shape, directions * self._signature.hidden_size, rng)
+        array = draw_uniform(shape, directions * hidden, rng)
+        if self._config["forget_bias"] is not None and ".bias_" in name:
+            # the second of the gates i, f, g, o; the bias is the sum of two
+            array[hidden : 2 * hidden] = self._config["forget_bias"] if "bias_ih" in name else 0.0
+        return array
 
     # --- what belongs to the model beside its parameters
 
@@ -197,7 +226,11 @@ class SequenceModel(Network):
 
     @property
     def input_scale(self) -> Scale | None:
-        """(mean, std) of each input, (I,): the network sees (x - mean) / std. None: x itself."""
+        """(mean, std) of each input, (I,): the network sees (x - mean) / std. None: x itself.
+
+        float32, or float64 where means are so large beside the deviations that float32 would lose
+        much of the difference: it is taken in float64 then, so pass x as float64 or integers.
+        """
         return self._input_scale
 
     def set_input_scale(self, mean: ArrayLike | None, std: ArrayLike | None) -> None:
@@ -206,18 +239,30 @@ class SequenceModel(Network):
         Parameters
         ----------
         mean, std : array_like (I,)
-            Finite numbers; each deviation above 0.
+            Finite numbers; each deviation above 0. float32 stays; what is not becomes float32 where
+            no |mean| is more than 1024 deviations, else float64.
         """
+        self._set_input_scale(as_scale(mean, std, self._scalable_inputs()))
+
+    def _scalable_inputs(self) -> int:
         width = self._signature.width
         if width is None:
             raise ValueError("set_input_scale: expected a model of numbers, this one takes tokens")
-        scale = _as_scale(mean, std, width)
-        self._network.set_input_scale(*(scale or (None, None)))
+        return width
+
+    def _set_input_scale(self, scale: Scale | None) -> None:
+        """The core applies one of float32, the signature a wide one to what it reads."""
+        wide = is_wide(scale)
+        self._network.set_input_scale(*((None, None) if wide or scale is None else scale))
+        self._signature = self._signature._replace(input_scale=scale if wide else None)
         self._input_scale = scale
 
     @property
     def output_scale(self) -> Scale | None:
-        """(mean, std) of each output, (O,): `predict` gives scores * std + mean."""
+        """(mean, std) of each output, (O,): `predict` gives scores * std + mean.
+
+        float32, or float64 where that needs it, as of `input_scale`; values then are float64 too.
+        """
         return self._output_scale
 
     def set_output_scale(self, mean: ArrayLike | None, std: ArrayLike | None) -> None:
@@ -226,13 +271,16 @@ class SequenceModel(Network):
         Parameters
         ----------
         mean, std : array_like (O,)
-            Finite numbers; each deviation above 0.
+            As of `set_input_scale`.
         """
+        self._output_scale = as_scale(mean, std, self._scalable_outputs())
+
+    def _scalable_outputs(self) -> int:
         if self.task != "regression":
             raise ValueError(
                 f"set_output_scale: expected a regression, this is a {self.task} model"
             )
-        self._output_scale = _as_scale(mean, std, self._output_width)
+        return self._output_width
 
     # --- inference
 
@@ -254,7 +302,7 @@ class SequenceModel(Network):
             list or tuple is one of sequences (T_n, I), which are run in batches of similar
             lengths. Tokens have no axis I. NaN passes through.
         state, lengths, num_threads, reproducible
-            As of a call; a list has neither state nor lengths.
+            As of a call; a list has neither state nor lengths, a model that folds no state.
 
         Returns
         -------
@@ -271,24 +319,46 @@ class SequenceModel(Network):
             for name, value in (("state", state), ("lengths", lengths)):
                 if value is not None:
                     raise ValueError(f"{name}: expected None beside a list of sequences")
-            return self._scores_of_list(x, num_threads, reproducible)
+            if not x:
+                raise ValueError("x: expected at least one sequence, got an empty list")
+            read = [self._samples.read_sequence(item, f"x[{n}]") for n, item in enumerate(x)]
+            return self._scores_of_list(read, num_threads, reproducible)
+        if self._config["fold"] > 1:
+            if state is not None:
+                raise ValueError("state: expected None for a model that folds")
+            sequences, batched = self._unpad(x, lengths)
+            scores = self._scores_of_list(sequences, num_threads, reproducible)
+            return scores if batched else scores[0]
         scores, _ = self(
             x, state, lengths=lengths, num_threads=num_threads, reproducible=reproducible
         )
         return scores
 
+    def _unpad(self, x: ArrayLike, lengths: ArrayLike | None) -> tuple[list[NDArray[Any]], bool]:
+        """The sequences of a padded array, and whether it has an axis of them."""
+        call = self._samples.read(x, None, lengths)
+        steps, batch, layout = call.extent
+        sizes = np.full(batch, steps) if call.lengths is None else call.lengths
+        return [call.x[:size, n] for n, size in enumerate(sizes)], layout.batched
+
     def _scores_of_list(
-        self, x: Sequence[ArrayLike], num_threads: int | None, reproducible: bool
+        self, sequences: Sequence[NDArray[Any]], num_threads: int | None, reproducible: bool
     ) -> Scores:
-        sequences = [self._signature.read_sequence(item, f"x[{n}]") for n, item in enumerate(x)]
-        if not sequences:
-            raise ValueError("x: expected at least one sequence, got an empty list")
+        samples = self._config["fold"]
+        if samples > 1:
+            sequences = [data.fold(sequence, samples) for sequence in sequences]
         results: list[Any] = [None] * len(sequences)
         lengths = np.array([len(sequence) for sequence in sequences])
         for indices in data.batches_within(lengths, BATCH_SEQUENCES, BATCH_STEPS):
+            first = indices[0]
+            if len(indices) == 1 and self._is_long(sequences[first].size):  # read where it lies
+                results[first], _ = self(
+                    sequences[first], num_threads=num_threads, reproducible=reproducible
+                )
+                continue
             padded, sizes = data.pad([sequences[n] for n in indices])
             scores, _ = self._network.forward(
-                padded,
+                self._signature.convert(padded, "x"),
                 None,
                 sizes,
                 num_threads=as_num_threads(num_threads),
@@ -316,8 +386,8 @@ class SequenceModel(Network):
         Returns
         -------
         ndarray, or list of them
-            As `scores` gives them, with values for scores (float32), or with one of `classes`, or
-            one token, for the axis O. What stands past a length means nothing.
+            As `scores` gives them, with values for scores (of the type of `output_scale`), or with
+            one of `classes`, or one token, for the axis O. What stands past a length means nothing.
         """
         scores = self.scores(x, lengths=lengths, num_threads=num_threads, reproducible=reproducible)
         return _each(self._decide, scores)
@@ -325,7 +395,9 @@ class SequenceModel(Network):
     def _decide(self, scores: Float32) -> NDArray[Any]:
         if self.task == "regression":
             mean, std = self._output_scale or (np.float32(0), np.float32(1))
-            return scores * std + mean
+            values: NDArray[Any] = scores * std
+            values += mean
+            return values
         labels = self._class_scores(scores).argmax(axis=-1)
         return labels if self._classes is None else as_labels(self._classes, "classes")[labels]
 
@@ -389,15 +461,14 @@ class SequenceModel(Network):
             "bits_per_token", each the mean over all targets.
         """
         dataset, _ = read_dataset(self._config, self._classes, x, y, lengths)
-        std = None
-        if self._output_scale is not None:
-            mean, std = self._output_scale
-            dataset = dataset.standardised(mean, std)
+        std = None if self._output_scale is None else self._output_scale[1]
+        longest = dataset.lengths.max()
         loss, score = evaluate(
             self._network,
-            dataset,
+            dataset.standardised(self._input_scale, self._output_scale),
             Loss.of(self._config, std),
             data.batches_within(dataset.lengths, BATCH_SEQUENCES, BATCH_STEPS),
+            bptt_steps=self._steps_at_once(longest * (self._signature.width or 1), 1),
             num_threads=as_num_threads(num_threads),
         )
         return {"loss": loss, SCORE_NAMES[self.task]: score}
@@ -424,6 +495,11 @@ class SequenceModel(Network):
 
     def _contents(self, vector: Float32) -> formats.Contents:
         python = {name: self._config[name] for name in _PYTHON_ONLY}
+        python |= {
+            name: self._config[name]
+            for name, default in _NEWER.items()
+            if self._config[name] != default
+        }
         scales = {
             f"{name}.{part}": array
             for name in ("input_scale", "output_scale")
@@ -438,16 +514,16 @@ class SequenceModel(Network):
     @classmethod
     def _from_contents(cls, contents: formats.Contents) -> Self:
         python = contents.python
-        formats.check_keys(python, {*_PYTHON_ONLY, "classes", "extras"}, "python")
+        needed = {*_PYTHON_ONLY, "classes", "extras"}
+        formats.check_keys(python, needed | (python.keys() & _NEWER.keys()), "python")
         model = cls._without_parameters(**_arguments_of(contents))
         tensors = contents.tensors
-        for set_scale, name in (
-            (model.set_input_scale, "input_scale"),
-            (model.set_output_scale, "output_scale"),
-        ):
-            scale = [tensors.pop(f"{name}.{part}", None) for part in ("mean", "std")]
-            if any(part is not None for part in scale):
-                set_scale(*scale)
+        scale = formats.take_scale(tensors, "input_scale")
+        if scale is not None:
+            model._set_input_scale(as_scale(*scale, model._scalable_inputs(), keep=True))
+        scale = formats.take_scale(tensors, "output_scale")
+        if scale is not None:
+            model._output_scale = as_scale(*scale, model._scalable_outputs(), keep=True)
         model.classes, model.extras = python["classes"], python["extras"]
         model._load_parameters(contents)
         return model
@@ -502,6 +578,16 @@ def _check_combination(config: Mapping[str, Any]) -> None:
     """ValueError for arguments that exclude each other."""
     if config["cell"] == "lstm" and config["nonlinearity"] != "tanh":
         raise ValueError("nonlinearity: expected 'tanh' with cell='lstm', got 'relu'")
+    if config["cell"] != "lstm" and config["forget_bias"] is not None:
+        raise ValueError(
+            f"forget_bias: expected None with cell={config['cell']!r}, which has no gates, got "
+            f"{config['forget_bias']}"
+        )
+    if config["fold"] > 1 and (config["pooling"] is None or config["input_size"] is None):
+        raise ValueError(
+            "fold: expected 1 for a model of tokens or without pooling, whose every step has a "
+            f"target, got {config['fold']}"
+        )
     if config["task"] != "language":
         return
     if config["vocab_size"] is None:
@@ -512,6 +598,12 @@ def _check_combination(config: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{name}: expected {value!r} for a language model, got {config[name]!r}"
             )
+
+
+def _as_forget_bias(value: Any) -> float | None:
+    if value is None or math.isfinite(as_number(value, "forget_bias")):
+        return None if value is None else float(value)
+    raise ValueError(f"forget_bias: expected a finite number, got {value}")
 
 
 def _read_input_sizes(
@@ -535,7 +627,7 @@ def _network_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "bias": True,
         "dropout": config["dropout"],
         "vocab_size": config["vocab_size"] or 0,
-        "input_size": config["input_size"] or config["embedding_size"],
+        "input_size": config["fold"] * (config["input_size"] or config["embedding_size"]),
         **{name: config[name] for name in _READ_BY_C},
     }
 
@@ -544,30 +636,25 @@ def _arguments_of(contents: formats.Contents) -> dict[str, Any]:
     """The constructor's arguments of the model in a file."""
     network, tokens = contents.network, contents.network["vocab_size"] > 0
     cell, _, nonlinearity = network["cell"].partition("_")
+    newer = {name: contents.python.get(name, default) for name, default in _NEWER.items()}
+    samples = as_size(newer["fold"], "python fold")
+    if network["input_size"] % samples:
+        raise ValueError(
+            f"python fold: expected a divisor of {network['input_size']}, got {samples}"
+        )
     return {
         "cell": cell,
         "nonlinearity": nonlinearity or "tanh",
-        "input_size": None if tokens else network["input_size"],
+        "input_size": None if tokens else network["input_size"] // samples,
         "vocab_size": network["vocab_size"] if tokens else None,
         "embedding_size": network["input_size"] if tokens else None,
         **{name: network[name] for name in ("task", *_READ_BY_C)},
         **{name: contents.python[name] for name in _PYTHON_ONLY},
+        **newer,
     }
 
 
 # --- scales, batches and scores ------------------------------------------------------------------
-
-
-def _as_scale(mean: Any, std: Any, width: int) -> Scale | None:
-    """Read-only copies of a mean and a deviation, or None for two of None."""
-    if mean is None and std is None:
-        return None
-    scale = (as_finite(mean, "mean", (width,)).copy(), as_finite(std, "std", (width,)).copy())
-    if not (scale[1] > 0).all():
-        raise ValueError(f"std: expected deviations above 0, got {scale[1].min()}")
-    for part in scale:
-        part.flags.writeable = False
-    return scale
 
 
 def _each(function: Callable[[Float32], Any], scores: Scores) -> Any:

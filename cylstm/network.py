@@ -18,24 +18,32 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core, formats
 from .arrays import (
+    Call,
     Extent,
     Float32,
+    Scale,
     Shape,
     Signature,
     as_flag,
-    as_float32,
     as_named_arrays,
     as_num_threads,
     as_out,
+    as_real,
     as_size,
     as_state,
     as_tokens,
     count_weights,
     from_state,
+    standardise,
 )
 from .atomic import write_file
 
 MAX_WEIGHTS = 2**31  # 8 GiB
+
+# A call of one direction over more than so many numbers (inputs and what layers put out) is done in
+# blocks of some as many, since each needs memory to work in: 256 MiB and 64 MiB.
+LONG_CALL = 2**26
+BLOCK = 2**24
 
 State = Any  # h, or (h, c): one array for an RNN, a tuple of two for an LSTM
 
@@ -62,17 +70,16 @@ class Stream:
     (1, 1, 4)
     """
 
-    def __init__(
-        self, network: _core.Network, signature: Signature, batch_size: Any, output_width: int
-    ) -> None:
+    def __init__(self, network: Network, batch_size: Any) -> None:
+        signature, self._network = network._signature, network
         if signature.directions == 2:
             raise ValueError("stream: expected a network of one direction, got a bidirectional one")
         batch, width = as_size(batch_size, "batch_size"), signature.width
-        self._stream = network.stream(batch)
+        self._stream = network._network.stream(batch)
         self._names = (*signature.state_names, "pooled")
         self._dtype = np.dtype(np.int32 if width is None else np.float32)
         self._shape: Shape = (batch,) if width is None else (batch, width)
-        self._output_width = output_width
+        self._output_width = network._output_width
 
     def step(self, x_t: ArrayLike, out: Float32 | None = None) -> Float32:
         """Take one step.
@@ -91,9 +98,10 @@ class Stream:
             A layer's output (B, H) or a model's scores (B, O); for a pooled model, those of the
             sequence so far. Without the axis B where `x_t` came without it.
         """
-        if out is None and (usual := self._stream.try_step(x_t)) is not None:
+        scale = self._network._signature.input_scale
+        if out is None and scale is None and (usual := self._stream.try_step(x_t)) is not None:
             return usual
-        x, single = self._read(x_t)
+        x, single = self._read(x_t, scale)
         if out is None:
             y = self._stream.step(x)
             return y[0] if single else y
@@ -102,12 +110,14 @@ class Stream:
         self._stream.step(x, out[np.newaxis] if single else out)
         return out
 
-    def _read(self, x_t: ArrayLike) -> tuple[NDArray[Any], bool]:
+    def _read(self, x_t: ArrayLike, scale: Scale | None) -> tuple[NDArray[Any], bool]:
         """The step as the core takes it, and whether it came without the axis B."""
-        x = as_tokens(x_t, "x_t") if self._dtype == np.int32 else as_float32(x_t, "x_t")
+        tokens = self._dtype == np.int32
+        x = as_tokens(x_t, "x_t") if tokens else as_real(x_t, "x_t")
         single = self._shape[0] == 1 and x.shape == self._shape[1:]
         if not single and x.shape != self._shape:
             raise ValueError(f"x_t: expected shape {self._shape}, got {x.shape}")
+        x = x if tokens else standardise(x, scale, "x_t")
         return np.ascontiguousarray(x).reshape(self._shape), single
 
     @property
@@ -128,6 +138,11 @@ class Stream:
     def reset(self) -> None:
         """Start new sequences: the state becomes zeros."""
         self._stream.reset()
+
+
+def _lengths_within(lengths: NDArray[np.int64] | None, part: slice) -> NDArray[np.int64] | None:
+    """How many of a block's steps each sequence has."""
+    return None if lengths is None else np.clip(lengths - part.start, 0, part.stop - part.start)
 
 
 class Network:
@@ -250,21 +265,44 @@ class Network:
             and out is None
             and reproducible is False
             and not self._signature.batch_first
+            and self._signature.input_scale is None
+            and type(x) is np.ndarray
+            and not self._is_long(x.size)
             and (usual := self._network.try_forward(x)) is not None
         ):
             return usual[0], from_state(usual[1])
         call = self._signature.read(x, state, lengths)
         shape, read = self._output_shape(call.extent), (call.x, *(call.state or ()))
         y = np.empty(shape, np.float32) if out is None else as_out(out, shape, read)
-        _, last = self._network.forward(
-            call.x,
-            call.state,
-            call.lengths,
-            num_threads=as_num_threads(num_threads),
-            reproducible=as_flag(reproducible, "reproducible"),
-            out=self._core_view(y, call.extent),
-        )
-        return y, self._signature.restore_state(last, call.extent)
+        threads, same_bits = as_num_threads(num_threads), as_flag(reproducible, "reproducible")
+        view, state = self._core_view(y, call.extent), call.state
+        for part in self._blocks(call):
+            _, state = self._network.forward(
+                self._signature.convert(call.x[part], "x"),
+                state,
+                _lengths_within(call.lengths, part),
+                num_threads=threads,
+                reproducible=same_bits,
+                out=view if self._pooled else view[part],
+            )
+        return y, self._signature.restore_state(state, call.extent)
+
+    def _is_long(self, inputs: int) -> bool:
+        """Whether a call over so many numbers or tokens is done in blocks of steps."""
+        return inputs * self._numbers_per_input > LONG_CALL
+
+    def _blocks(self, call: Call) -> list[slice]:
+        """The steps of a call in runs that each goes on from the state of the one before."""
+        steps, batch, _ = call.extent
+        most = self._steps_at_once(call.x.size, batch) or steps
+        return [slice(first, first + most) for first in range(0, steps, most)]
+
+    def _steps_at_once(self, inputs: int, batch: int) -> int | None:
+        """How many steps a block of a call over so many numbers or tokens has; None: all."""
+        pooling, signature = self._network_config["pooling"], self._signature
+        if not self._is_long(inputs) or signature.directions == 2 or pooling in ("mean", "max"):
+            return None
+        return max(1, BLOCK // (self._numbers_per_input * (signature.width or 1) * batch))
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Feed the network step by step; ValueError for a bidirectional one, which needs the end.
@@ -274,12 +312,19 @@ class Network:
         batch_size : int, default 1
             Sequences side by side, B.
         """
-        return Stream(self._network, self._signature, batch_size, self._output_width)
+        return Stream(self, batch_size)
 
     @property
     def _output_width(self) -> int:
         signature = self._signature
         return self._network_config["output_size"] or signature.directions * signature.hidden_size
+
+    @property
+    def _numbers_per_input(self) -> int:
+        """What a call works on, about, for each number or token that goes in."""
+        config, signature = self._network_config, self._signature
+        row = config["input_size"] + 3 * signature.directions * signature.hidden_size
+        return math.ceil((row + config["output_size"]) / (signature.width or 1))
 
     @property
     def _pooled(self) -> bool:

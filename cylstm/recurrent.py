@@ -266,7 +266,8 @@ class Recurrent(Network):
         call = self._signature.read(x, state, lengths)
         mask_key = self._next_key() if key is None else as_seed(key, "key")
         every = 0 if checkpoint_every is None else as_size(checkpoint_every, "checkpoint_every")
-        y, last, tape = self._network.record(call.x, call.state, call.lengths, mask_key, every)
+        inputs = self._signature.convert(call.x, "x")
+        y, last, tape = self._network.record(inputs, call.state, call.lengths, mask_key, every)
         state = self._signature.restore_state(last, call.extent)
         return call.extent.layout.restore(y), state, Tape(tape, self, call.extent)
 

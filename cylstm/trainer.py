@@ -262,7 +262,7 @@ class Trainer:
         bar.set_description_str(f"epoch {epoch + 1}/{self.plan.epochs}", refresh=False)
         for indices in batches:
             state = None
-            for chunk in self.training.batch(indices).chunks(self.plan.bptt_steps):
+            for chunk in self.training.chunks(indices, self.plan.bptt_steps):
                 self._set_learning_rate(epoch + norm.weight / steps, losses)
                 chunk_loss, chunk_norm, state = self._step(chunk, state)
                 loss.add(chunk_loss, chunk.rows)
@@ -345,7 +345,7 @@ def evaluate(
     losses, scores, scratch = Mean(), Mean(), scratch or _core.Scratch()
     for indices in batches:
         state = None
-        for chunk in dataset.batch(indices).chunks(bptt_steps):
+        for chunk in dataset.chunks(indices, bptt_steps):
             outputs, state = network.forward(
                 chunk.x, state, chunk.lengths, num_threads, scratch=scratch
             )

@@ -6,6 +6,7 @@ Shape letters: T steps, B sequences in a batch, N sequences in all, I inputs, O 
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import AbstractContextManager
 from numbers import Real
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import data
-from .arrays import as_flag, as_num_threads, as_seed
+from .arrays import Scale, as_flag, as_num_threads, as_seed
 from .checkpoint import Checkpoint
 from .dataset import Classes, Dataset, read_dataset
 from .history import History
@@ -26,6 +27,21 @@ DEFAULT_BPTT_STEPS = 100
 #: A held-out text is cut into streams of at least so many chunks, so that their starts from a
 #: state of zeros hardly count in its score.
 VALIDATION_CHUNKS = 50
+#: Fewer epochs than these may be no more than a beginning, and need no warning.
+ENOUGH_EPOCHS = 5
+#: What a training loss has to be below, of that of one answer for all inputs, to have learned.
+LEARNED = 0.99
+#: Targets that vary by less, in units of their scale, are constant but for rounding.
+CONSTANT = 1e-9
+#: Sequences of more steps are called long in advice.
+LONG = 100
+
+
+class ConvergenceWarning(UserWarning):
+    """Training has ended, and the model is no better than the best answer that ignores its input.
+
+    That is the mean of the targets, or the shares of the classes.
+    """
 
 
 def fit(
@@ -132,6 +148,11 @@ def fit(
         A FloatingPointError: the loss, its gradient or the weights became NaN or infinite. The
         model has the best weights that it had before, at worst those it started with.
 
+    Warns
+    -----
+    ConvergenceWarning
+        When after five epochs or more the training loss is that of one answer for all inputs.
+
     Notes
     -----
     Ctrl-C ends training and returns the history, its `stopped` being "interrupted". The model then
@@ -155,10 +176,9 @@ def fit(
     )
     training, held_out, classes = _read(model, plan, x, y, lengths, validation)
     scales = saved.scales if saved else _learn_scales(model, training, scale_inputs)
-    if "output_scale" in scales:
-        mean, std = scales["output_scale"]
-        training = training.standardised(mean, std)
-        held_out = held_out and held_out.standardised(mean, std)
+    both = [_scale_of(scales, name) for name in ("input_scale", "output_scale")]
+    training = training.standardised(*both)
+    held_out = held_out and held_out.standardised(*both)
     updates = get_optimizer(optimizer, learning_rate)
     trainer = Trainer(model, plan, updates, training, held_out, scales)
     if saved:
@@ -170,7 +190,27 @@ def fit(
             trainer.run(bar)
     except KeyboardInterrupt:
         trainer.finish("interrupted")
+    else:
+        _warn_unless_learned(trainer)
     return trainer.history
+
+
+def _warn_unless_learned(trainer: Trainer) -> None:
+    losses = trainer.history.loss
+    if len(losses) < ENOUGH_EPOCHS:
+        return
+    ignorant = trainer.loss.of_one_answer(trainer.training.target_rows)
+    if ignorant < CONSTANT or min(losses) < LEARNED * ignorant:
+        return
+    advice = "Try more epochs or another learning_rate."
+    if trainer.training.pooled and trainer.lengths.mean() > LONG:
+        advice = "Try fold= and forget_bias=1.0 for such long sequences, and more epochs."
+    warnings.warn(
+        f"fit: the training loss is {min(losses):.4g}, no better than {ignorant:.4g}, which one "
+        f"answer for every x has: nothing was learned of x. {advice}",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
 
 
 def _load_checkpoint(path: str | os.PathLike[str] | None, resume: bool) -> Checkpoint | None:
@@ -248,12 +288,14 @@ def _learn_scales(model: Model, training: Dataset, scale_inputs: bool) -> Scales
     scales = {"input_scale": model.input_scale, "output_scale": model.output_scale}
     numeric = config["vocab_size"] is None
     if as_flag(scale_inputs, "scale_inputs") and numeric and model.input_scale is None:
-        scales["input_scale"] = data.scaling(training.inputs)
+        scales["input_scale"] = data.scaling(training.inputs, "x")
     if config["task"] == "regression" and model.output_scale is None:
-        targets = training.targets
-        rows = [np.asarray(targets)] if training.pooled else targets
-        scales["output_scale"] = data.scaling(rows, predicted=True)
+        scales["output_scale"] = data.scaling(training.target_rows, "y", predicted=True)
     return {name: np.stack(scale) for name, scale in scales.items() if scale is not None}
+
+
+def _scale_of(scales: Scales, name: str) -> Scale | None:
+    return (scales[name][0], scales[name][1]) if name in scales else None
 
 
 def _progress_bar(progress: bool | None, trainer: Trainer) -> AbstractContextManager[ProgressBar]:

@@ -122,6 +122,13 @@ CYLSTM_API void cylstm_state_free(cylstm_state *state);
  */
 CYLSTM_API cylstm_status cylstm_step(cylstm_state *state, const float *x, float *y);
 
+/*
+ * The same for numbers that float32 does not hold: Unix seconds, coordinates in metres, large counters. Where the file
+ * has the scale of its inputs as doubles, their mean is taken away in double before anything is rounded; what
+ * cylstm_step is given has been rounded by then, and the difference is lost. Any other model is given x rounded.
+ */
+CYLSTM_API cylstm_status cylstm_step_doubles(cylstm_state *state, const double *x, float *y);
+
 /* The same for a model with an embedding: tokens (B) in 0 .. vocab_size - 1; INVALID_ARGUMENT for any other, before
  * anything has changed, and UNSUPPORTED where the model takes numbers. */
 CYLSTM_API cylstm_status cylstm_step_tokens(cylstm_state *state, const int32_t *tokens, float *y);
@@ -135,6 +142,7 @@ CYLSTM_API cylstm_status cylstm_step_tokens(cylstm_state *state, const int32_t *
  * before anything has changed. On the calling thread; allocates nothing.
  */
 CYLSTM_API cylstm_status cylstm_run(cylstm_state *state, int64_t steps, const float *x, float *y);
+CYLSTM_API cylstm_status cylstm_run_doubles(cylstm_state *state, int64_t steps, const double *x, float *y);
 CYLSTM_API cylstm_status cylstm_run_tokens(cylstm_state *state, int64_t steps, const int32_t *tokens, float *y);
 
 /* Back to zeros. */
@@ -186,6 +194,10 @@ CYLSTM_API int64_t cylstm_model_bytes(const cylstm_model *model);
  * input is which column of the table. What the values of a forecast mean, only `cylstm predict` knows.
  */
 CYLSTM_API void cylstm_values(const cylstm_model *model, int64_t rows, const float *scores, float *values);
+
+/* The same values as doubles. Where the file has the scale of its outputs as doubles, they are not rounded to float32,
+ * as those of cylstm_values are. */
+CYLSTM_API void cylstm_values_doubles(const cylstm_model *model, int64_t rows, const float *scores, double *values);
 
 /*
  * A state as numbers, of which there are cylstm_state_count: h (L * D, B, H); c likewise, if an LSTM; what mean and max
@@ -267,7 +279,7 @@ typedef struct cylstm_call {
     size_t struct_size;    /* sizeof(cylstm_call) */
     int64_t steps;         /* T */
     const float *x;        /* (T, B, I), or, */
-    const int32_t *tokens; /* where the model has an embedding, (T, B): one of the two, the other NULL */
+    const int32_t *tokens; /* where the model has an embedding, (T, B): one of these and `doubles`, the others NULL */
     /* (B) in 0 .. T: how many steps each sequence has; NULL: T. What follows in x does not matter, in y it is zero. */
     const int64_t *lengths;
     float *y; /* (T, B, W), or (B, W) with pooling */
@@ -275,6 +287,7 @@ typedef struct cylstm_call {
     /* A buffer for what was wrong, as of cylstm_load; NULL: none. Left alone where struct_size was not set. */
     char *message;
     size_t message_size;
+    const double *doubles; /* (T, B, I), in place of x, as of cylstm_step_doubles */
 } cylstm_call;
 
 /*

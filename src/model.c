@@ -75,6 +75,9 @@ enum {
 
 enum { MOST_WORDS = 4, MOST_DIGITS = 9, MOST_LAYERS = 1024 };
 
+/* Of the file's format: from version 2 on, scales may be doubles. */
+enum { LATEST_VERSION = 2 };
+
 /* Each key with the words it can have, in the order of their enumerators; with none, an integer. */
 static const struct {
     const char *name, *words[MOST_WORDS];
@@ -101,6 +104,7 @@ static const char *const scale_names[SCALES] = {"input_scale.mean", "input_scale
 
 typedef struct place {
     int64_t begin, end; /* bytes in the file's data; end 0: not there */
+    int is_wide;        /* doubles, as scales can be */
 } place;
 
 typedef struct loader {
@@ -166,22 +170,35 @@ static cylstm_status read_keys(loader *l, int first, int last)
 /* Whether this library reads the file's version of the format. */
 static cylstm_status check_version(const loader *l)
 {
-    enum { READ = 1 };
     const int64_t version = l->values[FORMAT_VERSION];
-    if (version == READ) return CYLSTM_OK;
-    if (version < READ)
+    if (version >= 1 && version <= LATEST_VERSION) return CYLSTM_OK;
+    if (version < 1)
         return cylstm_fail(l->message, CYLSTM_BAD_FILE, "metadata format_version: unexpected value %lld",
                            (long long)version);
     return cylstm_fail(
         l->message, CYLSTM_UNSUPPORTED,
-        "metadata format_version: the file is of a later version of the format, %lld; cylstm %s reads %d",
-        (long long)version, CYLSTM_VERSION, READ);
+        "metadata format_version: the file is of a later version of the format, %lld; cylstm %s reads 1 to %d",
+        (long long)version, CYLSTM_VERSION, LATEST_VERSION);
+}
+
+/* Which of the scales has this name; SCALES: none. */
+static int find_scale(const char *name)
+{
+    int i = 0;
+    while (i < SCALES && strcmp(scale_names[i], name) != 0) i++;
+    return i;
+}
+
+static int has_doubles(const entry *e)
+{
+    return strcmp(e->dtype.text, "F64") == 0;
 }
 
 static cylstm_status check_type(void *context, const entry *e)
 {
     const loader *l = context;
-    if (strcmp(e->dtype.text, "F32") == 0) return CYLSTM_OK;
+    const int can_be_wide = l->values[FORMAT_VERSION] > 1 && find_scale(e->name.text) < SCALES;
+    if (strcmp(e->dtype.text, "F32") == 0 || (can_be_wide && has_doubles(e))) return CYLSTM_OK;
     return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: expected F32, got %s", e->name.text, e->dtype.text);
 }
 
@@ -240,10 +257,8 @@ static cylstm_status read_network(loader *l, const kernels *isa)
 
 static int64_t find_tensor(const loader *l, const char *name)
 {
-    for (int i = 0; i < SCALES; i++) {
-        if (strcmp(scale_names[i], name) == 0) return l->count + i;
-    }
-    return cylstm_layout_find(&l->net.layout, name);
+    const int scale = find_scale(name);
+    return scale < SCALES ? l->count + scale : cylstm_layout_find(&l->net.layout, name);
 }
 
 /* Rows and columns that the tensor of this index has to have; columns 0: a vector. */
@@ -265,10 +280,11 @@ static cylstm_status locate(void *context, const entry *e)
     const int matrix = t.columns > 0;
     if (e->rank != 1 + matrix || e->shape[0] != t.rows || (matrix && e->shape[1] != t.columns))
         return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: not of the shape that the metadata ask for", name);
-    const int64_t size = t.rows * (matrix ? t.columns : 1) * (int64_t)sizeof(float);
+    const int64_t width = has_doubles(e) ? sizeof(double) : sizeof(float);
+    const int64_t size = t.rows * (matrix ? t.columns : 1) * width;
     if (e->begin < 0 || e->end > l->file.data_size || e->end - e->begin != size || size == 0)
         return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: its bytes are not as many as its shape has", name);
-    l->places[index] = (place){e->begin, e->end};
+    l->places[index] = (place){e->begin, e->end, has_doubles(e)};
     return CYLSTM_OK;
 }
 
@@ -277,7 +293,7 @@ static int64_t tensor_size(const loader *l, int64_t index)
     return l->places[index].end - l->places[index].begin;
 }
 
-static cylstm_status copy_tensor(const loader *l, int64_t index, float *to)
+static cylstm_status copy_tensor(const loader *l, int64_t index, void *to)
 {
     const int64_t begin = l->places[index].begin, data_begin = cylstm_safetensors_data_begin(&l->file);
     const size_t size = (size_t)tensor_size(l, index);
@@ -302,24 +318,34 @@ static cylstm_status bring(const loader *l, int64_t index, const float **tensor)
 
 /* By its bits, since arithmetic and comparisons with a NaN or infinity end a program that has told the processor to trap
  * them. */
-static int is_finite(uint32_t bits)
+static int is_finite(uint64_t bits, int is_wide)
 {
-    enum { EXPONENT = 0x7F800000 };
-    return (bits & EXPONENT) != EXPONENT;
+    const uint64_t exponent = is_wide ? UINT64_C(0x7FF0000000000000) : UINT64_C(0x7F800000);
+    return (bits & exponent) != exponent;
 }
 
 /* From the least denormal number on. */
-static int is_positive(uint32_t bits)
+static int is_positive(uint64_t bits, int is_wide)
 {
-    return bits != 0 && bits >> 31 == 0;
+    return bits != 0 && bits >> (is_wide ? 63 : 31) == 0;
 }
 
-static int is_sound(const float *values, int64_t count, int is_std)
+static uint64_t bits_of(const char *number, int is_wide)
 {
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        if (!is_finite(bits) || (is_std && !is_positive(bits))) return 0;
+    uint64_t wide;
+    uint32_t narrow;
+    memcpy(&narrow, number, sizeof narrow);
+    if (!is_wide) return narrow;
+    memcpy(&wide, number, sizeof wide);
+    return wide;
+}
+
+static int is_sound(const char *values, int64_t size, int is_wide, int is_std)
+{
+    const int64_t width = is_wide ? sizeof(double) : sizeof(float);
+    for (int64_t at = 0; at < size; at += width) {
+        const uint64_t bits = bits_of(values + at, is_wide);
+        if (!is_finite(bits, is_wide) || (is_std && !is_positive(bits, is_wide))) return 0;
     }
     return 1;
 }
@@ -342,6 +368,8 @@ static cylstm_status check_presence(const loader *l)
         if (there != other || (there && !sensible))
             return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: one without the other, or out of place",
                                scale_names[i]);
+        if (scales[i].is_wide != scales[i ^ 1].is_wide)
+            return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: not of the type of the other", scale_names[i]);
     }
     return CYLSTM_OK;
 }
@@ -350,10 +378,11 @@ static cylstm_status check_scales(const loader *l)
 {
     for (int i = 0; i < SCALES; i++) {
         const float *values;
-        const int64_t count = tensor_size(l, l->count + i) / (int64_t)sizeof(float);
-        const cylstm_status status = bring(l, l->count + i, &values);
+        const int64_t index = l->count + i;
+        const cylstm_status status = bring(l, index, &values);
         if (status != CYLSTM_OK) return status;
-        if (!is_sound(values, count, i == INPUT_STD || i == OUTPUT_STD))
+        if (!is_sound((const char *)values, tensor_size(l, index), l->places[index].is_wide,
+                      i == INPUT_STD || i == OUTPUT_STD))
             return cylstm_fail(l->message, CYLSTM_BAD_FILE, "%s: expected finite numbers, deviations above 0",
                                scale_names[i]);
     }
@@ -412,12 +441,27 @@ static cylstm_status keep(const loader *l, int64_t index, arena *a, const float 
     return copy == NULL ? CYLSTM_OK : copy_tensor(l, index, copy);
 }
 
+typedef struct kept_scale {
+    const float *narrow;
+    const double *wide;
+} kept_scale;
+
+/* One of the two; doubles are copied even where the rest is borrowed, which need not be aligned for them. */
+static cylstm_status keep_scale(const loader *l, int64_t index, arena *a, kept_scale *scale)
+{
+    *scale = (kept_scale){NULL, NULL};
+    if (!l->places[index].is_wide) return keep(l, index, a, &scale->narrow);
+    double *copy = cylstm_arena_take(a, tensor_size(l, index), 1);
+    scale->wide = copy;
+    return copy == NULL ? CYLSTM_OK : copy_tensor(l, index, copy);
+}
+
 /* Keeps a tensor of the network, packs it, or both, and forgets where it was if it does not stay there. */
 static cylstm_status place_tensor(const loader *l, int64_t index, arena *a, weights *w)
 {
     const layout *of = &l->net.layout;
     const int kept = is_kept(l, index), counts_only = w == NULL;
-    const float *tensor;
+    const float *tensor = NULL;
     cylstm_status status = CYLSTM_OK;
     if (kept) {
         status = keep(l, index, a, &tensor);
@@ -436,19 +480,23 @@ static cylstm_status place_model(const loader *l, arena *a, cylstm_model **model
 {
     cylstm_model *m = cylstm_arena_take(a, 1, sizeof *m);
     weights counted;
-    const float *scales[SCALES];
+    kept_scale scales[SCALES];
     cylstm_status status = CYLSTM_OK;
     if (m != NULL) *m = (cylstm_model){.net = l->net};
     cylstm_weights_place(m == NULL ? &counted : &m->net.weights, &l->net.layout, a, NULL);
     for (int64_t i = 0; i < l->count && status == CYLSTM_OK; i++)
         status = place_tensor(l, i, a, m == NULL ? NULL : &m->net.weights);
-    for (int i = 0; i < SCALES && status == CYLSTM_OK; i++) status = keep(l, l->count + i, a, &scales[i]);
+    for (int i = 0; i < SCALES && status == CYLSTM_OK; i++) status = keep_scale(l, l->count + i, a, &scales[i]);
     *model = m;
     if (m == NULL || status != CYLSTM_OK) return status;
-    m->net.input_mean = scales[INPUT_MEAN];
-    m->net.input_std = scales[INPUT_STD];
-    m->output_mean = scales[OUTPUT_MEAN];
-    m->output_std = scales[OUTPUT_STD];
+    m->net.input_mean = scales[INPUT_MEAN].narrow;
+    m->net.input_std = scales[INPUT_STD].narrow;
+    m->net.wide_mean = scales[INPUT_MEAN].wide;
+    m->net.wide_std = scales[INPUT_STD].wide;
+    m->output_mean = scales[OUTPUT_MEAN].narrow;
+    m->output_std = scales[OUTPUT_STD].narrow;
+    m->wide_mean = scales[OUTPUT_MEAN].wide;
+    m->wide_std = scales[OUTPUT_STD].wide;
     return CYLSTM_OK;
 }
 
@@ -642,13 +690,27 @@ int64_t cylstm_model_bytes(const cylstm_model *model)
     return model->bytes;
 }
 
+/* value = score * std + mean, in doubles where the scale is, else in floats */
+static double value_of(const cylstm_model *model, float score, int64_t output)
+{
+    if (model->wide_std != NULL) return (double)score * model->wide_std[output] + model->wide_mean[output];
+    if (model->output_std == NULL) return (double)score;
+    const float scaled = score * model->output_std[output];
+    return (double)(scaled + model->output_mean[output]);
+}
+
 void cylstm_values(const cylstm_model *model, int64_t rows, const float *scores, float *values)
 {
     const int64_t width = cylstm_output_width(model);
     const uint64_t mode = cylstm_set_ieee_mode();
-    for (int64_t i = 0; i < rows * width; i++) {
-        const float scaled = model->output_std == NULL ? scores[i] : scores[i] * model->output_std[i % width];
-        values[i] = model->output_mean == NULL ? scaled : scaled + model->output_mean[i % width];
-    }
+    for (int64_t i = 0; i < rows * width; i++) values[i] = (float)value_of(model, scores[i], i % width);
+    cylstm_restore_mode(mode);
+}
+
+void cylstm_values_doubles(const cylstm_model *model, int64_t rows, const float *scores, double *values)
+{
+    const int64_t width = cylstm_output_width(model);
+    const uint64_t mode = cylstm_set_ieee_mode();
+    for (int64_t i = 0; i < rows * width; i++) values[i] = value_of(model, scores[i], i % width);
     cylstm_restore_mode(mode);
 }

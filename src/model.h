@@ -10,6 +10,7 @@ struct cylstm_model {
     blas blas; /* sgemm NULL: none */
     cylstm_task task;
     const float *output_mean, *output_std; /* (O) each; NULL: values are scores */
+    const double *wide_mean, *wide_std;    /* (O) each, in place of these */
     int64_t bytes;
     cylstm_allocator allocator;
     void *block; /* what the allocator gave, with all of this in it */

@@ -191,19 +191,47 @@ static void scale(const worker *w, const forward_call *f, float *rows)
     }
 }
 
+/* to = (x - mean) / std, in doubles, or x, rounded after that: a row at this place of the caller's array */
+static void round_row(const forward_call *f, int64_t at, float *to)
+{
+    const network *n = f->network;
+    for (int64_t i = 0; i < n->layout.config.input_size; i++) {
+        const double x = f->doubles != NULL ? f->doubles[at + i] : (double)f->x.data[at + i];
+        to[i] = (float)(n->wide_mean != NULL ? (x - n->wide_mean[i]) / n->wide_std[i] : x);
+    }
+}
+
+/* Like cylstm_gather, where numbers are doubles or their scale is. */
+static void gather_doubles(const worker *w, const forward_call *f, float *to)
+{
+    const sequences *s = f->sequences;
+    const range steps = cylstm_share(w, s->longest);
+    for (int64_t t = steps.begin; t < steps.end; t++) {
+        for (int64_t row = s->offsets[t]; row < s->offsets[t + 1]; row++) {
+            const int64_t b = s->order[row - s->offsets[t]];
+            round_row(f, t * f->x.step + b * f->x.row, to + row * f->network->layout.config.input_size);
+        }
+    }
+}
+
 /* What the first layer reads: the caller's own rows where they can be used as they lie, a packed copy otherwise. */
 static rows first_input(worker *w, const forward_call *f)
 {
     const int64_t width = f->network->layout.config.input_size;
     const int64_t distance = cylstm_row_distance(f->sequences, f->x.step, f->x.row);
+    const int has_doubles = f->doubles != NULL || f->network->wide_mean != NULL;
     const int as_it_lies = f->tokens.data == NULL && f->tape == NULL && f->network->input_mean == NULL &&
-                           distance >= width;
+                           !has_doubles && distance >= width;
     if (as_it_lies) return (rows){f->x.data, distance};
     float *to = f->tape != NULL ? f->tape->input : f->packed_input;
     if (f->tokens.data != NULL) {
         embed(w, f, to);
     } else {
-        cylstm_gather(w, f->sequences, f->x, width, to, width);
+        if (has_doubles) {
+            gather_doubles(w, f, to);
+        } else {
+            cylstm_gather(w, f->sequences, f->x, width, to, width);
+        }
         scale(w, f, to);
     }
     cylstm_barrier(w);

@@ -17,6 +17,7 @@ typedef struct network {
     const kernels *kernels;
     weights weights;
     const float *input_mean, *input_std; /* (I) each: numeric inputs enter as (x - mean) / std; NULL: as they are */
+    const double *wide_mean, *wide_std;  /* in place of these, where float32 would lose the difference */
 } network;
 
 typedef struct token_view {
@@ -47,6 +48,7 @@ typedef struct forward_call {
     const sequences *sequences;
     tape *tape; /* NULL: inference */
     view x;
+    const double *doubles; /* in place of x.data, as far apart; NULL: none */
     token_view tokens;
     const float *initial[CYLSTM_MAX_STATES]; /* (L * D, B, H); NULL: zeros */
     float *final[CYLSTM_MAX_STATES];         /* the same; may be the same arrays */

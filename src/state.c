@@ -204,7 +204,7 @@ cylstm_status cylstm_state_copy(cylstm_state *to, const cylstm_state *from)
 
 /* ---- a step ---- */
 
-static cylstm_status run_step(cylstm_state *s, const float *x, const int32_t *tokens, float *y)
+static cylstm_status run_step(cylstm_state *s, const float *x, const double *doubles, const int32_t *tokens, float *y)
 {
     forward_call *f = &s->step;
     const layout *l = &f->network->layout;
@@ -212,6 +212,7 @@ static cylstm_status run_step(cylstm_state *s, const float *x, const int32_t *to
     int64_t step, sequence;
     if (l->directions > 1 || (l->config.vocab_size > 0) != (tokens != NULL)) return CYLSTM_UNSUPPORTED;
     f->x = (view){.data = (float *)x, .step = s->batch * l->config.input_size, .row = l->config.input_size};
+    f->doubles = doubles;
     f->tokens = (token_view){.data = tokens, .step = s->batch, .row = 1};
     f->y = (view){.data = y, .step = s->batch * width, .row = width};
     if (tokens != NULL && cylstm_find_bad_token(f->network, &s->one, &f->tokens, &step, &sequence))
@@ -223,12 +224,17 @@ static cylstm_status run_step(cylstm_state *s, const float *x, const int32_t *to
 
 cylstm_status cylstm_step(cylstm_state *state, const float *x, float *y)
 {
-    return run_step(state, x, NULL, y);
+    return run_step(state, x, NULL, NULL, y);
+}
+
+cylstm_status cylstm_step_doubles(cylstm_state *state, const double *x, float *y)
+{
+    return run_step(state, NULL, x, NULL, y);
 }
 
 cylstm_status cylstm_step_tokens(cylstm_state *state, const int32_t *tokens, float *y)
 {
-    return run_step(state, NULL, tokens, y);
+    return run_step(state, NULL, NULL, tokens, y);
 }
 
 /* ---- a block ---- */
@@ -266,8 +272,9 @@ static cylstm_status check_call(const cylstm_state *s, const cylstm_call *c, mes
                            (int)c->threads);
     }
     if (c->y == NULL) return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT, "y: expected an array, got NULL");
-    if (takes_tokens != (c->tokens != NULL) || takes_tokens != (c->x == NULL)) {
-        return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT, "x, tokens: expected %s alone", takes_tokens ? "tokens" : "x");
+    if (takes_tokens != (c->tokens != NULL) || (c->x != NULL) + (c->doubles != NULL) + (c->tokens != NULL) != 1) {
+        return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT, "x, doubles, tokens: expected %s alone",
+                           takes_tokens ? "tokens" : "x or doubles");
     }
     if (s->has_ended) {
         return cylstm_fail(m, CYLSTM_INVALID_ARGUMENT,
@@ -289,6 +296,7 @@ static cylstm_status run_block(cylstm_state *s, const cylstm_call *c, int64_t ro
     cylstm_sequences_fill(&tables, c->lengths);
     f.sequences = &tables;
     f.x = (view){.data = (float *)c->x, .step = batch * inputs, .row = inputs};
+    f.doubles = c->doubles;
     f.tokens = (token_view){.data = c->tokens, .step = batch, .row = 1};
     f.y = (view){.data = c->y, .step = l->config.pooling ? 0 : batch * width, .row = width};
     cylstm_forward_place(&f, c->steps, batch, rows, &a);
@@ -321,6 +329,12 @@ cylstm_status cylstm_call_run(cylstm_state *state, const cylstm_call *call)
 cylstm_status cylstm_run(cylstm_state *state, int64_t steps, const float *x, float *y)
 {
     return cylstm_call_run(state, &(cylstm_call){.struct_size = sizeof(cylstm_call), .steps = steps, .x = x, .y = y});
+}
+
+cylstm_status cylstm_run_doubles(cylstm_state *state, int64_t steps, const double *x, float *y)
+{
+    return cylstm_call_run(state,
+                           &(cylstm_call){.struct_size = sizeof(cylstm_call), .steps = steps, .doubles = x, .y = y});
 }
 
 cylstm_status cylstm_run_tokens(cylstm_state *state, int64_t steps, const int32_t *tokens, float *y)

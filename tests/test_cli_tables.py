@@ -246,3 +246,22 @@ def test_a_recipe_survives_a_model_file():
 def test_a_damaged_recipe_is_refused(damage):
     with pytest.raises(ValueError, match="damaged description of the table"):
         Recipe.from_dict(recipe(**damage))
+
+
+@pytest.mark.parametrize("task", ["regression", "forecast"])
+def test_coordinates_are_learned_and_written_to_the_millimetre(cli, task):
+    rng = np.random.default_rng(0)
+    n = np.arange(400)
+    northing = 4_492_557 + 0.3 * np.sin(2 * np.pi * n / 40) + 0.01 * rng.standard_normal(len(n))
+    rows = [(f"{a:.3f}", f"{b:.3f}") for a, b in zip(np.roll(northing, 1), northing, strict=True)]
+    write("track.csv", ["before", "northing"], rows[1:])
+    options = ["--target", "northing", "--task", task, "--epochs", "15", "--hidden-size", "16"]
+    assert cli("train", "track.csv", *options, "--window", "16", "--quiet")[0] == 0
+    assert cli("predict", "model.safetensors", "track.csv", "-o", "out.csv")[0] == 0
+    with open("out.csv", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))[100:399]
+    ending = "predicted" if task == "regression" else "forecast"
+    cells = [row[f"northing_{ending}"] for row in found]
+    errors = np.array(cells, float) - [float(row["northing"]) for row in found]
+    assert np.sqrt(np.mean(errors**2)) < 0.15  # the wave's deviation is 0.21
+    assert max(len(cell.partition(".")[2]) for cell in cells) == 4

@@ -15,6 +15,7 @@ NUMERIC = {
     "output_size": 1,
     "pooling": None,
     "batch_first": False,
+    "fold": 1,
 }
 TOKENS = NUMERIC | {"task": "classification", "input_size": None, "vocab_size": 9, "output_size": 3}
 POOLED = TOKENS | {"pooling": "mean"}
@@ -209,12 +210,14 @@ def test_one_sequence_needs_no_batch_axis():
 def test_chunks_cover_a_batch_with_its_lengths():
     dataset, _ = read_dataset(NUMERIC, None, *padded_with(0.0, lengths=(5, 7, 2)))
     batch = dataset.batch(np.arange(3))
-    chunks = list(batch.chunks(3))
+    chunks = list(dataset.chunks(np.arange(3), 3))
     np.testing.assert_array_equal(np.concatenate([chunk.x for chunk in chunks]), batch.x)
     np.testing.assert_array_equal(np.concatenate([c.targets for c in chunks]), batch.targets)
     assert [c.lengths.tolist() for c in chunks] == [[3, 3, 2], [2, 3, 0], [0, 1, 0]]
     assert [c.rows for c in chunks] == [8, 5, 1]
-    assert list(batch.chunks(None)) == [batch]
+    (whole,) = dataset.chunks(np.arange(3), None)
+    np.testing.assert_array_equal(whole.x, batch.x)
+    np.testing.assert_array_equal(whole.mask, batch.mask)
 
 
 def test_split_in_time_keeps_targets_with_their_steps():

@@ -546,6 +546,93 @@ def test_any_name_compiles(tmp_path, name):
     assert found == {f"{name}_{what}" for what in ("reset", "step", "run", "values")}
 
 
+# --- scales of float64 ----------------------------------------------------------------------------
+
+WIDE_STREAM = """
+#include <stdio.h>
+#include "wide.h"
+
+int main(void)
+{
+    wide_state state;
+    wide_work work;
+    double x[2], values[1];
+    float y[1];
+    wide_reset(&state);
+    while (scanf("%lf,%lf", &x[0], &x[1]) == 2) {
+        wide_step(&state, &work, x, y);
+        wide_values(y, values);
+        printf("%.17g\\n", values[0]);
+    }
+    return 0;
+}
+"""
+WIDE_SEQUENCE = """
+#include <stdio.h>
+#include "wide.h"
+
+int main(void)
+{
+    static double x[WIDE_MAX_STEPS + 1][2];
+    static wide_work work;
+    double values[1];
+    float y[1];
+    size_t steps = 0;
+    while (scanf("%lf,%lf", &x[steps][0], &x[steps][1]) == 2) steps++;
+    if (wide_run(&work, steps, x[0], y) != 0) return 1;
+    wide_values(y, values);
+    printf("%.17g\\n", values[0]);
+    return 0;
+}
+"""
+
+
+def wide_model(**options: Any) -> cylstm.SequenceModel:
+    model = cylstm.SequenceModel(
+        task="regression", input_size=2, hidden_size=6, output_size=1, seed=0, **options
+    )
+    model.set_input_scale([1.7e9, 4_492_557.1], [32.0, 0.25])
+    model.set_output_scale([4_492_557.1], [0.25])
+    return model
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [(WIDE_STREAM, {}), (WIDE_SEQUENCE, {"bidirectional": True, "pooling": "last"})],
+    ids=["stream", "sequence"],
+)
+def test_scales_of_float64_stay_double(tmp_path, compiler, source, options):
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    model = wide_model(**options)
+    steps = 20 if options else None
+    sizes = cylstm.export_c(model, tmp_path / "wide.c", max_steps=steps)
+    narrow = cylstm.SequenceModel(**model.config)
+    narrow.set_input_scale([0, 0], [1, 1])
+    narrow.set_output_scale([0], [1])
+    others = cylstm.export_c(narrow, tmp_path / "narrow.c", max_steps=steps)
+    assert sizes.weights == others.weights + 6 * 4  # six numbers of twice the size
+    (tmp_path / "main.c").write_text(source)
+    program = str(tmp_path / "main")
+    files = [str(tmp_path / name) for name in ("main.c", "wide.c")]
+    subprocess.run([compiler, "-std=c99", "-O2", *STRICT, *files, "-o", program], check=True)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 2)) * [32.0, 0.25] + [1.7e9, 4_492_557.1]
+    text = "\n".join(f"{a!r},{b!r}" for a, b in x.tolist())
+    done = subprocess.run([program], input=text, check=True, capture_output=True, text=True)
+    found = np.array(done.stdout.split(), float)
+    np.testing.assert_allclose(found, model.predict(x).ravel(), rtol=0, atol=1e-6 * 0.25)
+
+
+def test_a_double_of_32_bits_is_refused(tmp_path):
+    cylstm.export_c(wide_model(), tmp_path / "wide.c")
+    smaller = ["-U__DBL_MANT_DIG__", "-D__DBL_MANT_DIG__=24"]
+    command = ["gcc", "-std=c99", "-fsyntax-only", *smaller, str(tmp_path / "wide.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "double to be IEEE's of 64 bits" in done.stderr
+
+
 # --- what compilers must not do -------------------------------------------------------------------
 
 
@@ -825,11 +912,13 @@ def write_table(path: Path) -> list[list[Any]]:
     return rows
 
 
-def test_a_row_of_a_table_goes_in_as_the_header_says(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("fold", [1, 2])
+def test_a_row_of_a_table_goes_in_as_the_header_says(tmp_path, monkeypatch, capsys, fold):
     pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
     rows = write_table(tmp_path / "t.csv")
     options = ["--task", "regression", "--calendar", "weekday", "--window", "5", "--epochs", "3"]
+    options += ["--fold", str(fold)]
     assert main(["train", "t.csv", "--target", "load", "-q", *options]) == 0
     assert main(["export-c", "model.safetensors", "-o", "net.c"]) == 0
     assert "net.h says what each is" in capsys.readouterr().out
@@ -841,8 +930,11 @@ def test_a_row_of_a_table_goes_in_as_the_header_says(tmp_path, monkeypatch, caps
     assert names[4] == "1 on weekday Mon, else 0"
     assert "looks at 5 rows" in header and "load in units of its deviation" in header
 
+    folded = "2 rows, oldest first: those of row n from x[n * 11] on. Before the oldest row it"
+    assert (folded in " ".join(header.replace("*/", "").split())) == (fold == 2)
+
     numbers = []
-    for day, heat, damp, sky, _ in rows[-5:]:
+    for day, heat, damp, sky, _ in [*rows[-5:][: fold - 1], *rows[-5:]]:
         weekday = (np.datetime64(day).astype(int) + 3) % 7
         numbers += [heat, damp.removesuffix(" %"), int(sky == "rain"), int(sky == "sun")]
         numbers += [int(weekday == n) for n in range(7)]

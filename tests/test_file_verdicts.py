@@ -30,7 +30,7 @@ NETWORKS = [
 ]
 VALUES = {
     "format": ["cylstm", "pt"],
-    "format_version": ["1", "01", "0", "2", "1.0", "", "9" * 10],
+    "format_version": ["1", "01", "0", "2", "3", "1.0", "", "9" * 10],
     "cell": ["lstm", "rnn_tanh", "rnn_relu", "gru", ""],
     "pooling": ["none", "last", "mean", "max", "None"],
     "task": ["none", "classification", "regression", "language", "x"],
@@ -114,9 +114,52 @@ def test_scales_are_judged_alike(tmp_path):
         contents = network._contents(network._network.copy_vector())
         width = contents.network["input_size" if which == "input_scale" else "output_size"] or 1
         scale = {f"{which}.mean": np.zeros(width), f"{which}.std": np.full(width, std)}
-        scale = {name: array.astype(np.float32) for name, array in scale.items()}
-        data = formats.encode(contents._replace(tensors=contents.tensors | scale))
-        assert python_loads(tmp_path / "file", data) == c_loads(data), (network, which, std)
+        for kind in (np.float32, np.float64):
+            tensors = contents.tensors | {name: part.astype(kind) for name, part in scale.items()}
+            data = formats.encode(contents._replace(tensors=tensors))
+            verdicts = python_loads(tmp_path / "file", data), c_loads(data)
+            assert verdicts[0] == verdicts[1], (network, which, std, kind)
+
+
+#: Of scales of float64, what is wrong with them.
+WIDE = {
+    "sound": ({}, True),
+    "longer": ({"input_scale.mean": np.zeros(3)}, False),
+    "shorter": ({"input_scale.std": np.ones(1)}, False),
+    "not a number": ({"input_scale.mean": np.array([0.0, np.nan])}, False),
+    "infinite mean": ({"output_scale.mean": np.array([-np.inf])}, False),
+    "infinite deviation": ({"output_scale.std": np.array([np.inf])}, False),
+    "deviation of zero": ({"input_scale.std": np.array([1.0, 0.0])}, False),
+    "negative deviation": ({"input_scale.std": np.array([1.0, -1.0])}, False),
+    "the least deviation": ({"input_scale.std": np.array([1.0, 5e-324])}, True),
+    "beyond float32": ({"input_scale.mean": np.array([1e300, 0.0])}, True),
+    "of two types": ({"input_scale.std": np.ones(2, np.float32)}, False),
+    "two scales of two types": (
+        {"output_scale.mean": np.zeros(1, "f4"), "output_scale.std": np.ones(1, "f4")},
+        True,
+    ),
+    "float16": ({"input_scale.mean": np.zeros(2, np.float16)}, False),
+    "weights too": ({"head.bias": np.zeros(1)}, False),
+}
+
+
+def with_wide_scales(change: dict) -> bytes:
+    model = NETWORKS[2]
+    contents = model._contents(model._network.copy_vector())
+    scales = {"input_scale.mean": np.zeros(2), "input_scale.std": np.ones(2)}
+    scales |= {"output_scale.mean": np.zeros(1), "output_scale.std": np.ones(1)}
+    return formats.encode(contents._replace(tensors=contents.tensors | scales | change))
+
+
+@pytest.mark.parametrize(("change", "expected"), WIDE.values(), ids=WIDE)
+def test_scales_of_float64_are_judged_alike(tmp_path, change, expected):
+    data = with_wide_scales(change)
+    assert (python_loads(tmp_path / "file", data), c_loads(data)) == (expected, expected)
+
+
+def test_scales_of_float64_need_version_2(tmp_path):
+    data = with_wide_scales({}).replace(b'"format_version":"2"', b'"format_version":"1"')
+    assert (python_loads(tmp_path / "file", data), c_loads(data)) == (False, False)
 
 
 def insert(before: bytes, text: bytes) -> Callable[[bytes], bytes]:

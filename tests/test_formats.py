@@ -334,9 +334,9 @@ def test_a_file_of_another_kind_is_refused(path, write):
 
 
 WRONG_METADATA = {
-    "later": ({"format_version": "2"}, "format_version: the file is of a later version .*, 2; "),
-    "version 0": ({"format_version": "0"}, "format_version: expected 1, got '0'"),
-    "no version": ({"format_version": "new"}, "format_version: expected 1, got 'new'"),
+    "later": ({"format_version": "3"}, "format_version: the file is of a later version .*, 3; "),
+    "version 0": ({"format_version": "0"}, "format_version: expected 1 to 2, got '0'"),
+    "no version": ({"format_version": "new"}, "format_version: expected 1 to 2, got 'new'"),
     "unknown key": ({"colour": "red"}, "missing or unknown keys: colour"),
     "missing key": ({"bias": None}, "missing or unknown keys: bias"),
     "cell": ({"cell": "gru"}, "metadata cell"),

@@ -66,6 +66,7 @@ def _number(
 positive_int = _number(int, lambda value: value >= 1, "a whole number of at least 1")
 season = _number(int, lambda value: value >= 2, "a whole number of at least 2")
 natural = _number(int, lambda value: value >= 0, "a whole number of at least 0")
+number = _number(float, lambda value: True, "a number")
 positive = _number(float, lambda value: value > 0, "a number above 0")
 temperature = _number(float, lambda value: value >= 0, "a number of at least 0")
 fraction = _number(float, lambda value: 0 <= value < 1, "a number from 0 to below 1")

@@ -30,7 +30,9 @@ def describe_network(network: cylstm.SequenceModel | cylstm.LSTM | cylstm.RNN) -
     cell = config.get("cell", type(network).__name__).upper()
     weights = sum(array.size for array in network.parameters.values())
     layers, units = count(config["num_layers"], "layer"), count(config["hidden_size"], "unit")
-    return f"{cell}, {layers} of {units}, {count(weights, 'parameter')}"
+    samples = config.get("fold", 1)
+    fold = f", {samples} samples in a step" if samples > 1 else ""
+    return f"{cell}, {layers} of {units}{fold}, {count(weights, 'parameter')}"
 
 
 def describe_recipe(recipe: Recipe) -> None:

@@ -103,9 +103,21 @@ def _describe_table(path: str, network: Any) -> list[str]:
     return [
         f"The network looks at {count(recipe.window, 'row')}: reset it, then give it the last "
         f"{recipe.window}, oldest first. It was not trained on more.",
+        *_describe_fold(recipe, network.config["fold"], len(inputs)),
         "Inputs of a row:",
         *(f"  x[{n}]  {line}" for n, line in enumerate(inputs)),
         _describe_outputs(recipe),
+    ]
+
+
+def _describe_fold(recipe: Recipe, rows: int, inputs: int) -> list[str]:
+    """How rows are put together into a step."""
+    if rows == 1:
+        return []
+    missing = -recipe.window % rows
+    first = f" Before the oldest row it stands {count(missing, 'time')} more." if missing else ""
+    return [
+        f"A step takes {rows} rows, oldest first: those of row n from x[n * {inputs}] on.{first}"
     ]
 
 

@@ -129,7 +129,7 @@ def _add_predictions(
     """The table with a prediction in every row."""
     predictions, target = problem.predict(model, ends), problem.recipe.target
     notation = _notation(problem)
-    columns = {f"{target}_predicted": _cells(predictions, notation)}
+    columns = {f"{target}_predicted": _cells(predictions, notation, problem.unit(model))}
     if problem.recipe.task == "classification":
         probabilities = np.asarray(model.predict_proba(problem.sequences(ends)))
         columns = {name: _without_formulas(cells, escape) for name, cells in columns.items()}
@@ -152,7 +152,7 @@ def _add_forecasts(problem: ForecastProblem, model: cylstm.SequenceModel, ends: 
     held = origins + ahead < timeline.stop[origins]
     origins, ahead = origins[held], ahead[held]
     columns = _forecast_columns(
-        problem, forecasts[np.searchsorted(ends, origins), ahead - 1], ahead
+        problem, forecasts[np.searchsorted(ends, origins), ahead - 1], ahead, problem.unit(model)
     )
     table = problem.table.with_columns(timeline.rows[origins + ahead], columns)
 
@@ -169,7 +169,10 @@ def _add_forecasts(problem: ForecastProblem, model: cylstm.SequenceModel, ends: 
     )
     if beyond := _rows_beyond(problem, last):
         say("warning", f"{count(beyond, 'row')} beyond the model's horizon: no forecast")
-    return table.with_rows(_future_rows(problem, last, forecasts[np.searchsorted(ends, last)]))
+    unit = problem.unit(model)
+    return table.with_rows(
+        _future_rows(problem, last, forecasts[np.searchsorted(ends, last)], unit)
+    )
 
 
 def _rows_beyond(problem: Problem, last: Positions) -> int:
@@ -185,18 +188,18 @@ def _in_file(problem: Problem) -> NDArray[np.bool_]:
 
 
 def _future_rows(
-    problem: Problem, last: Positions, forecasts: NDArray[np.float64]
+    problem: Problem, last: Positions, forecasts: NDArray[np.float64], unit: float | None
 ) -> dict[str, list[str]]:
     """Cells of the rows that the table does not have.
 
     `last` are the series' last positions with a known target, (S,); `forecasts` those made there,
-    (S, K).
+    (S, K), which differ by about `unit`.
     """
     recipe, timeline, horizon = problem.recipe, problem.timeline, problem.recipe.horizon
     had = timeline.stop[last] - 1 - last  # rows after the last known target
     ahead = np.broadcast_to(np.arange(1, horizon + 1), forecasts.shape)
     new = ahead > had[:, None]
-    cells = _forecast_columns(problem, forecasts[new], ahead[new])
+    cells = _forecast_columns(problem, forecasts[new], ahead[new], unit)
     for column in recipe.group:
         names = problem.table.text(column).iloc[timeline.rows[last]]
         cells[column] = [*np.repeat(names.to_numpy(object), new.sum(axis=1))]
@@ -207,11 +210,14 @@ def _future_rows(
 
 
 def _forecast_columns(
-    problem: Problem, values: NDArray[np.float64], ahead: NDArray[np.int64]
+    problem: Problem,
+    values: NDArray[np.float64],
+    ahead: NDArray[np.int64],
+    unit: float | None,
 ) -> dict[str, list[str]]:
     target = problem.recipe.target
     return {
-        f"{target}_forecast": _cells(values, _notation(problem)),
+        f"{target}_forecast": _cells(values, _notation(problem), unit),
         f"{target}_rows_ahead": list(map(str, ahead)),
     }
 
@@ -222,9 +228,9 @@ def _notation(problem: Problem) -> Notation:
     return problem.recipe.notations.get(problem.recipe.target, default)
 
 
-def _cells(values: NDArray[Any], notation: Notation) -> list[str]:
+def _cells(values: NDArray[Any], notation: Notation, unit: float | None = None) -> list[str]:
     """Labels or numbers as texts."""
-    return values.tolist() if values.dtype.kind in "UO" else notation.write(values)
+    return values.tolist() if values.dtype.kind in "UO" else notation.write(values, unit)
 
 
 def _without_formulas(labels: list[str], escape: bool) -> list[str]:

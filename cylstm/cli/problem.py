@@ -10,13 +10,14 @@ K rows ahead (the horizon).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cylstm.arrays import needs_float64
 from cylstm.forecasting import fit_linear
 from cylstm.tables import CalendarColumn, Column, Table, Timeline
 
@@ -43,15 +44,32 @@ class Problem:
     def __init__(self, recipe: Recipe, table: Table, timeline: Timeline) -> None:
         self.recipe, self.table, self.timeline = recipe, table, timeline
         self._read_target()
-        columns: list[Column | CalendarColumn] = [*recipe.columns, *recipe.calendar]
-        history, stop = self._history(), 0
-        width = history.shape[1] + sum(len(column.features) for column in columns)
-        self.features = np.empty((len(timeline), width), np.float32)
-        for block in chain([history], (column.encode(table, timeline) for column in columns)):
-            start, stop = stop, stop + block.shape[1]
-            self.features[:, start:stop] = block
+        self.features = self._features()
 
-    def sequences(self, ends: Positions) -> list[NDArray[np.float32]]:
+    def _features(self) -> NDArray[Any]:
+        """All features, (N, F): float32 where that tells values apart, else float64.
+
+        Columns are encoded twice, so that all of them never lie there as float64.
+        """
+        width, wide = 0, False
+        for block in self._blocks():
+            width += block.shape[1]
+            wide = wide or needs_float64(block.mean(axis=0), block.std(axis=0))
+        features = np.empty((len(self.timeline), width), np.float64 if wide else np.float32)
+        stop = 0
+        for block in self._blocks():
+            start, stop = stop, stop + block.shape[1]
+            features[:, start:stop] = block
+        return features
+
+    def _blocks(self) -> Iterator[Floats]:
+        """The features column by column, each (N, any number)."""
+        yield self._history()
+        columns: list[Column | CalendarColumn] = [*self.recipe.columns, *self.recipe.calendar]
+        for column in columns:
+            yield column.encode(self.table, self.timeline)
+
+    def sequences(self, ends: Positions) -> list[NDArray[Any]]:
         """The model's input for windows that end at these positions: views, (T_i, F)."""
         firsts = np.maximum(self.timeline.start[ends], ends - self.recipe.window + 1)
         return [self.features[a : b + 1] for a, b in zip(firsts, ends, strict=True)]
@@ -79,6 +97,10 @@ class Problem:
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         """What a model says for these windows, in the target's own terms."""
         return np.asarray(model.predict(self.sequences(ends)))
+
+    def unit(self, model: SequenceModel) -> float | None:
+        """What predicted numbers differ by, about; None for what is written to seven digits."""
+        return None
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         """What one would say without a model, knowing the training windows; by name."""
@@ -130,6 +152,9 @@ class RegressionProblem(RowProblem):
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         return super().predict(model, ends).reshape(len(ends))
+
+    def unit(self, model: SequenceModel) -> float | None:
+        return None if model.output_scale is None else float(model.output_scale[1][0])
 
     def baselines(self, ends: Positions, training: Positions) -> dict[str, NDArray[Any]]:
         return {"training mean": np.full(len(ends), self.targets(training).mean())}
@@ -186,6 +211,9 @@ class ForecastProblem(Problem):
         share = self.recipe.network_share
         outputs = outputs * (1.0 if share is None else np.array(share))
         return (self._linear(ends) + outputs) * self.spread[ends, None]
+
+    def unit(self, model: SequenceModel) -> float | None:
+        return float(self.spread.min())
 
     def prepare(self, training: Positions, validation: Positions) -> None:
         """Fit the linear path to the training windows, chosen by those and the validation's."""

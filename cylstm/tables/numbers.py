@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -144,13 +145,23 @@ class Notation:
         allowed = bare | (cells["unit"] == self.unit)
         return (allowed & cells["digits"].str.fullmatch(self.digits_pattern)).to_numpy(bool)
 
-    def write(self, values: Iterable[float]) -> list[str]:
+    def write(self, values: Iterable[float], unit: float | None = None) -> list[str]:
         """Numbers as text, to the seven digits that float32 has.
+
+        `unit` is what they differ by: numbers that are much larger get more digits, so that four of
+        the difference are seen.
 
         >>> Notation(",", ".").write([1234.5, 1e-7])
         ['1234,5', '1e-07']
+        >>> Notation(".", "").write([4492557.16493], unit=0.25)
+        ['4492557.1649']
         """
-        return [f"{value:.7g}".replace(".", self.decimal) for value in values]
+        numbers = np.asarray(values, np.float64)
+        largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
+        digits = 7
+        if unit is not None and largest > unit > 0.0:
+            digits = min(max(7, 4 + math.floor(math.log10(largest / unit))), 17)
+        return [f"{value:.{digits}g}".replace(".", self.decimal) for value in numbers.tolist()]
 
     def to_dict(self) -> dict[str, str]:
         """As plain data for a model file."""

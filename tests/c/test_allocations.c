@@ -100,7 +100,7 @@ static void test_loading_and_running(void)
 {
     static const char path[] = "test_allocations.safetensors";
     model m = new_model(token_config(), cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     char *odd = allocate(f.size + 1);
     memcpy(odd + 1, f.bytes, f.size);
     write_file(path, &f);
@@ -138,7 +138,7 @@ static void release_after_cut(void *context, void *memory)
 /* Whatever is left to be read when it is cut: the header, the scales, the weights. */
 static void test_cut_files(void)
 {
-    enum { SCALED = 1, HEADER = 0, MODEL = 3 };
+    enum { HEADER = 0, MODEL = 3 };
     static const char path[] = "test_cut_files.safetensors";
     const cylstm_config config = {.struct_size = sizeof config,
                                   .input_size = 200,
@@ -148,7 +148,7 @@ static void test_cut_files(void)
                                   .output_size = OUTPUTS,
                                   .pooling = CYLSTM_POOL_MAX};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, SCALED);
+    file f = new_file(&m, SCALED_BY_FLOATS);
     for (int64_t cut_at = HEADER; cut_at <= MODEL; cut_at++) {
         cutter c = {{.fail_at = -1}, path, cut_at};
         const cylstm_load_options options = {.struct_size = sizeof options,
@@ -174,7 +174,7 @@ static void test_memory_of_loading(void)
     const cylstm_load_options options = {.struct_size = sizeof options, .allocator = counted(&c)};
     cylstm_model *loaded;
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     write_file(path, &f);
     const cylstm_status status = cylstm_load(path, &options, &loaded, NULL, 0);
     CHECK(status == CYLSTM_OK, "%s", cylstm_status_name(status));

@@ -33,8 +33,17 @@ static cylstm_model *load(const file *f, const cylstm_load_options *options)
 static void scale_input(const file *f, const layout *l, data *d)
 {
     const int64_t width = l->config.input_size;
-    for (int64_t i = 0; f->scaled && i < d->x_size; i++)
-        d->x[i] = (d->x[i] - f->scale[i % width]) / f->scale[width + i % width];
+    for (int64_t i = 0; f->scaled && i < d->x_size; i++) {
+        const float x = d->x[i], mean = f->scale[i % width], std = f->scale[width + i % width];
+        d->x[i] = f->scaled == SCALED_BY_FLOATS ? (x - mean) / std : (float)(((double)x - (double)mean) / (double)std);
+    }
+}
+
+static double *new_doubles(const float *from, int64_t count)
+{
+    double *to = allocate((size_t)count * sizeof *to);
+    for (int64_t i = 0; i < count; i++) to[i] = (double)from[i];
+    return to;
 }
 
 /* The states of the data, for cylstm_state_set; what pooling carries is zero. */
@@ -46,14 +55,16 @@ static float *initial_values(const model *m, const data *d, const cylstm_state *
     return values;
 }
 
-/* One call of a block, on a state that begins as the data say. */
+/* One call of a block, of floats or of the same numbers as doubles, on a state that begins as the data say. */
 static void check_block(const model *m, const data *d, const results *expected, cylstm_state *s, int threads)
 {
     float *values = initial_values(m, d, s), *y = new_floats(d->y_size);
     const int has_tokens = m->net.layout.config.vocab_size > 0;
+    double *doubles = threads == 2 && !has_tokens ? new_doubles(d->x, d->x_size) : NULL;
     const cylstm_call call = {.struct_size = sizeof call,
                               .steps = d->steps,
-                              .x = has_tokens ? NULL : d->x,
+                              .x = has_tokens || doubles != NULL ? NULL : d->x,
+                              .doubles = doubles,
                               .tokens = has_tokens ? d->tokens : NULL,
                               .lengths = d->lengths,
                               .y = y,
@@ -64,6 +75,7 @@ static void check_block(const model *m, const data *d, const results *expected, 
     CHECK(same_bits(y, expected->y, d->y_size), "y");
     for (int i = 0; i < m->net.layout.states; i++)
         CHECK(same_bits(values + i * d->state_size, expected->state[i], d->state_size), "state %d", i);
+    free(doubles);
     free(values);
     free(y);
 }
@@ -143,8 +155,8 @@ static void test_numbers(const kernels *isa)
 {
     for (int i = 0; i < trials(40); i++) {
         model m = new_model(draw_model_config(), isa);
-        file f = new_file(&m, i % 2);
-        cylstm_load_options options = {.struct_size = sizeof options, .kernels = isa->name, .borrow = i % 3 == 0};
+        file f = new_file(&m, (scaling)(i % 3));
+        cylstm_load_options options = {.struct_size = sizeof options, .kernels = isa->name, .borrow = i % 4 < 2};
         cylstm_model *loaded = load(&f, &options);
         check_model(&m, &f, loaded);
         cylstm_model_free(loaded);
@@ -166,7 +178,7 @@ static void test_values(void)
 {
     const cylstm_config config = {.input_size = 2, .hidden_size = 3, .num_layers = 1, .output_size = 2, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 1), plain = new_file(&m, 0);
+    file f = new_file(&m, SCALED_BY_FLOATS), plain = new_file(&m, UNSCALED);
     cylstm_model *loaded = load(&f, NULL), *unscaled = load(&plain, NULL);
     const float scores[] = {1.0f, 2.0f, -3.0f, 0.0f}, *mean = f.scale + 4, *std = f.scale + 6;
     float values[4];
@@ -185,6 +197,53 @@ static void test_values(void)
     cylstm_model_free(loaded);
     cylstm_model_free(unscaled);
     free_file(&f);
+    free_file(&plain);
+    free_model(&m);
+}
+
+/* Numbers whose mean is so large that floats lose how they differ: those of z, in units and about a mean of doubles. */
+static void test_large_offsets(void)
+{
+    enum { STEPS = 6 };
+    const cylstm_config config = {.input_size = 1, .hidden_size = 5, .num_layers = 1, .output_size = 1, .bias = 1};
+    const cylstm_state_options options = {.struct_size = sizeof options, .max_steps = STEPS};
+    const double mean = 1.7e9, std = 50.0, scale[] = {mean, std, mean, std};
+    model m = new_model(config, cylstm_kernels_best());
+    file wide = new_file(&m, SCALED_BY_DOUBLES), plain = new_file(&m, UNSCALED);
+    float z[STEPS], x[STEPS], expected[STEPS], y[STEPS], rounded[STEPS];
+    double doubles[STEPS], values[STEPS];
+    cylstm_state *s, *twin;
+    memcpy(wide.bytes + wide.size - sizeof scale, scale, sizeof scale);
+    cylstm_model *scaled = load(&wide, NULL), *unscaled = load(&plain, NULL);
+    for (int i = 0; i < STEPS; i++) {
+        z[i] = (float)((i * 5) % 7 - 3) / 4.0f;
+        doubles[i] = (double)z[i] * std + mean;
+        x[i] = (float)doubles[i];
+    }
+    CHECK(cylstm_state_new(scaled, &options, &s) == CYLSTM_OK, "a state");
+    CHECK(cylstm_state_new(unscaled, &options, &twin) == CYLSTM_OK, "a state of the twin");
+    CHECK(cylstm_run(twin, STEPS, z, expected) == CYLSTM_OK, "the twin");
+    CHECK(cylstm_run_doubles(s, STEPS, doubles, y) == CYLSTM_OK && same_bits(y, expected, STEPS), "a block");
+    cylstm_state_reset(s);
+    for (int i = 0; i < STEPS; i++) CHECK(cylstm_step_doubles(s, doubles + i, y + i) == CYLSTM_OK, "a step");
+    CHECK(same_bits(y, expected, STEPS), "steps");
+    cylstm_state_reset(s);
+    const cylstm_call both = {.struct_size = sizeof both, .steps = STEPS, .x = x, .doubles = doubles, .y = y};
+    CHECK(cylstm_call_run(s, &both) == CYLSTM_INVALID_ARGUMENT, "one of the two");
+    CHECK(cylstm_run(s, STEPS, x, rounded) == CYLSTM_OK && !same_bits(rounded, expected, STEPS), "floats lose it");
+    cylstm_values_doubles(scaled, STEPS, y, values);
+    cylstm_values(scaled, STEPS, y, rounded);
+    for (int i = 0; i < STEPS; i++) {
+        const double value = (double)y[i] * std + mean;
+        CHECK(values[i] == value && rounded[i] == (float)value, "value %d: %.17g", i, values[i]);
+    }
+    cylstm_values_doubles(unscaled, STEPS, y, values);
+    CHECK(values[1] == (double)y[1], "no scale: as they are");
+    cylstm_state_free(s);
+    cylstm_state_free(twin);
+    cylstm_model_free(scaled);
+    cylstm_model_free(unscaled);
+    free_file(&wide);
     free_file(&plain);
     free_model(&m);
 }
@@ -214,7 +273,7 @@ static void test_options(void)
     const cylstm_config config = {
         .vocab_size = 5, .input_size = 3, .hidden_size = 9, .num_layers = 1, .output_size = 2, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     pile p = {.count = 0};
     char logged[MESSAGE] = "";
     const cylstm_allocator from_pile = {.allocate = take_from_pile, .context = &p};
@@ -273,7 +332,7 @@ static void test_structures_of_a_later_version(void)
 {
     const cylstm_config config = {.input_size = 1, .hidden_size = 2, .num_layers = 1};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     struct {
         cylstm_load_options known;
         int64_t added;
@@ -317,7 +376,7 @@ static void test_threads(void)
 {
     const cylstm_config config = {.input_size = 7, .hidden_size = 30, .num_layers = 2, .output_size = 3, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     cylstm_model *loaded = load(&f, NULL);
     float *x = new_random(STREAM_STEPS * config.input_size, 1.0f);
     streaming all[THREADS];
@@ -357,7 +416,7 @@ static void test_sgemm(void)
 {
     const cylstm_config config = {.input_size = 40, .hidden_size = 32, .num_layers = 1, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     set_threshold("blas_work", 1000);
     for (int borrow = 0; borrow < 2; borrow++) {
         const cylstm_load_options options = {
@@ -515,8 +574,8 @@ static void test_bad_headers(void)
         const char *named;
     } cases[] = {
         {"\"cylstm\"", "\"cylstn\"", CYLSTM_BAD_FILE, "format"},
-        {"\"format_version\":\"1\"", "\"format_version\":\"2\"", CYLSTM_UNSUPPORTED,
-         "later version of the format, 2; cylstm"},
+        {"\"format_version\":\"1\"", "\"format_version\":\"3\"", CYLSTM_UNSUPPORTED,
+         "later version of the format, 3; cylstm"},
         {"\"format_version\":\"1\"", "\"format_version\":\"0\"", CYLSTM_BAD_FILE, "format_version: unexpected value 0"},
         {"\"format_version\":\"1\"", "\"format_version\":\"b\"", CYLSTM_BAD_FILE, "format_version: unexpected value b"},
         {"\"lstm\"", "\"gruu\"", CYLSTM_BAD_FILE, "cell"},
@@ -549,7 +608,7 @@ static void test_bad_headers(void)
     const cylstm_config config = {
         .input_size = 2, .hidden_size = 9, .num_layers = 1, .output_size = 5, .bias = 1, .pooling = CYLSTM_POOL_MEAN};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 1);
+    file f = new_file(&m, SCALED_BY_FLOATS);
     char message[MESSAGE];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const cylstm_status status = load_text(&f, cases[i].from, cases[i].to, message);
@@ -660,8 +719,6 @@ static void test_a_missing_tensor(void)
     CHECK(strcmp(message, "recurrent.weight_hh_l0: not in the file") == 0, "%s", message);
 }
 
-#if defined(__x86_64__)
-
 /* A copy whose header says something else in one place. */
 static file reworded(const file *f, const char *from, const char *to)
 {
@@ -688,13 +745,54 @@ static void test_scales_out_of_place(void)
     char text[200];
     cylstm_model *loaded;
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 1), other = reworded(&f, "\"regression\"", "\"classification\"");
+    file f = new_file(&m, SCALED_BY_FLOATS), other = reworded(&f, "\"regression\"", "\"classification\"");
     const cylstm_status status = cylstm_load_memory(other.bytes, other.size, NULL, &loaded, text, sizeof text);
     CHECK(status == CYLSTM_BAD_FILE && strcmp(text, message) == 0, "%s: %s", cylstm_status_name(status), text);
     free_file(&other);
     free_file(&f);
     free_model(&m);
 }
+
+static void check_refused(const file *f, const char *named)
+{
+    cylstm_model *loaded;
+    char text[MESSAGE];
+    const cylstm_status status = cylstm_load_memory(f->bytes, f->size, NULL, &loaded, text, sizeof text);
+    CHECK(status == CYLSTM_BAD_FILE && strstr(text, named) != NULL, "%s: %s", cylstm_status_name(status), text);
+}
+
+/* Scales of doubles: in a file of version 2, both or none, finite. */
+static void test_scales_of_doubles(void)
+{
+    static const double wrong[] = {NAN, INFINITY, -INFINITY, 0.0, -0.0, -1.0};
+    const cylstm_config config = {.input_size = 2, .hidden_size = 2, .num_layers = 1, .bias = 1, .output_size = 2};
+    char text[MESSAGE], from[MESSAGE], to[MESSAGE];
+    model m = new_model(config, cylstm_kernels_best());
+    file f = new_file(&m, SCALED_BY_DOUBLES);
+    const long long begin = (long long)f.size - f.header - 32; /* of the outputs' mean */
+    CHECK(load_text(&f, "\"format_version\":\"2\"", "\"format_version\":\"1\"", text) == CYLSTM_BAD_FILE, "version 1");
+    CHECK(strstr(text, "expected F32, got F64") != NULL, "%s", text);
+    snprintf(from, sizeof from,
+             "\"F64\",\"shape\":[2],\"data_offsets\":[%lld,%lld]},"
+             "\"output_scale.std\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[%lld,%lld]}",
+             begin, begin + 16, begin + 16, begin + 32);
+    snprintf(to, sizeof to,
+             "\"F32\",\"shape\":[2],\"data_offsets\":[%lld,%lld]},"
+             "\"output_scale.std\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[%lld,%lld]}",
+             begin, begin + 8, begin + 8, begin + 24);
+    file mixed = reworded(&f, from, to);
+    mixed.size -= 8;
+    check_refused(&mixed, "output_scale.mean: not of the type of the other");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        memcpy(f.bytes + f.size - 8, &wrong[i], 8);
+        check_refused(&f, "output_scale.std: expected finite numbers, deviations above 0");
+    }
+    free_file(&mixed);
+    free_file(&f);
+    free_model(&m);
+}
+
+#if defined(__x86_64__)
 
 /* Loads a file, and computes values, with every floating-point exception a trap that ends the program. */
 static cylstm_status load_with_traps(const file *f)
@@ -724,7 +822,7 @@ static void test_traps(void)
         const int64_t count = m.net.layout.parameter_count;
         for (int64_t j = 0; j < count; j++)
             m.parameters[j] = others[(i + (size_t)j) % (sizeof others / sizeof *others)];
-        file f = new_file(&m, 1);
+        file f = new_file(&m, SCALED_BY_FLOATS);
         float *scales = (float *)(void *)(f.bytes + f.header) + count; /* mean (I), std (I), mean (O), std (O) */
         CHECK(load_with_traps(&f) == CYLSTM_OK, "weights that are no numbers");
         for (int at = 0; at < 10; at++) {
@@ -748,7 +846,7 @@ static void test_weights_that_are_no_numbers(void)
     const cylstm_config config = {.input_size = 2, .hidden_size = 9, .num_layers = 2, .output_size = 3, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
     for (int64_t i = 0; i < m.net.layout.parameter_count; i++) m.parameters[i] = i % 2 ? NAN : INFINITY;
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     cylstm_model *loaded = load(&f, NULL);
     cylstm_state *s;
     const float x[2] = {1.0f, -1.0f};
@@ -765,7 +863,7 @@ static void test_weights_that_are_no_numbers(void)
 static void test_hidden_bytes(void)
 {
     model m = new_model(draw_model_config(), cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     char *longer = allocate(f.size + 4), message[MESSAGE];
     cylstm_model *model;
     memcpy(longer, f.bytes, f.size);
@@ -782,7 +880,7 @@ static void test_hidden_bytes(void)
 static void test_damage(void)
 {
     model m = new_model(draw_model_config(), cylstm_kernels_best());
-    file f = new_file(&m, 1);
+    file f = new_file(&m, SCALED_BY_FLOATS);
     cylstm_model *model;
     for (size_t size = 0; size < f.size; size++) {
         if (size > (size_t)f.header + 16 && size % 97 != 0) continue;
@@ -809,7 +907,7 @@ static void test_counts(void)
     const cylstm_config small = {.input_size = 3, .hidden_size = 5, .num_layers = 1},
                         large = {.input_size = 3, .hidden_size = 6, .num_layers = 1};
     model models[] = {new_model(small, cylstm_kernels_best()), new_model(large, cylstm_kernels_best())};
-    file files[] = {new_file(&models[0], 0), new_file(&models[1], 0)};
+    file files[] = {new_file(&models[0], UNSCALED), new_file(&models[1], UNSCALED)};
     cylstm_model *loaded[] = {load(&files[0], NULL), load(&files[1], NULL)};
     cylstm_state *s;
     CHECK(cylstm_state_new(loaded[1], NULL, &s) == CYLSTM_OK && cylstm_state_count(s) == 12, "a state");
@@ -834,7 +932,7 @@ static void test_both_directions_go_on(void)
 {
     const cylstm_config config = {.input_size = 1, .hidden_size = 2, .num_layers = 1, .bidirectional = 1};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     cylstm_model *loaded = load(&f, NULL);
     const cylstm_state_options two = {.struct_size = sizeof two, .max_steps = 2};
     cylstm_state *s = NULL, *other = NULL;
@@ -867,7 +965,7 @@ static void test_arguments(void)
     const cylstm_config config = {
         .input_size = 3, .hidden_size = 5, .num_layers = 1, .vocab_size = 7, .output_size = 2, .bias = 1};
     model m = new_model(config, cylstm_kernels_best());
-    file f = new_file(&m, 0);
+    file f = new_file(&m, UNSCALED);
     cylstm_model *model = NULL;
     cylstm_state *s, *other;
     char message[MESSAGE] = "";
@@ -938,6 +1036,7 @@ int main(void)
     set_threshold("wave_chunks", 2);
     for (int i = 0; i < count; i++) test_numbers(isas[i]);
     test_values();
+    test_large_offsets();
     test_options();
     test_the_version();
     test_structures_of_a_later_version();
@@ -948,8 +1047,9 @@ int main(void)
     test_absurd_files();
     test_tensors_of_another_type();
     test_a_missing_tensor();
-#if defined(__x86_64__)
+    test_scales_of_doubles();
     test_scales_out_of_place();
+#if defined(__x86_64__)
     test_traps();
 #endif
     test_weights_that_are_no_numbers();

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class Kind(NamedTuple):
 
     name: str
     write: Callable[[float], str]
-    options: dict[str, str] = {}
+    options: Mapping[str, str] = MappingProxyType({})
     rows: int = ROWS
     columns: int = COLUMNS
 
@@ -99,7 +100,7 @@ def print_tables(rounds: int) -> list[dict[str, Any]]:
 def read_seconds(who: str, path: Path, kind: Kind) -> float:
     """Time to read a table in an interpreter of its own, imports not counted."""
     code = f"{READERS[who]}\nimport pandas\n{READING}"
-    return float(_run(code, str(path), repr(kind.options)))
+    return float(_run(code, str(path), repr(dict(kind.options))))
 
 
 def memory_factors(folder: Path, rows: int = ROWS) -> dict[str, float]:

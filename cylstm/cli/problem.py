@@ -34,8 +34,8 @@ PRIOR_WINDOWS = 4
 #: Windows from which the linear path learns, at most: of more, one of every few. It has some tens
 #: of weights, and neighbours share most of their values.
 MOST_WINDOWS = 20_000
-#: Windows that the linear path sees at once, as copies.
-BLOCK = 4096
+#: Windows that are looked at together: a view, or a copy for the linear path, of each takes memory.
+BLOCK = 2**12
 
 
 class Problem:
@@ -96,7 +96,8 @@ class Problem:
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         """What a model says for these windows, in the target's own terms."""
-        return np.asarray(model.predict(self.sequences(ends)))
+        blocks = [ends[begin : begin + BLOCK] for begin in range(0, len(ends), BLOCK)]
+        return np.concatenate([model.predict(self.sequences(block)) for block in blocks])
 
     def unit(self, model: SequenceModel) -> float | None:
         """What predicted numbers differ by, about; None for what is written to seven digits."""
@@ -272,6 +273,8 @@ class ForecastProblem(Problem):
 
     def _future(self, ends: Positions) -> Floats:
         """Known inputs of the rows ahead, (M, K, Q)."""
+        if not self.known_inputs.shape[1]:
+            return np.empty((len(ends), self.recipe.horizon, 0))
         start, stop = self.timeline.start[ends, None], self.timeline.stop[ends, None]
         places = ends[:, None] + np.arange(1, self.recipe.horizon + 1)
         series = np.searchsorted(np.unique(self.timeline.start), start)

@@ -174,17 +174,22 @@ class CsvText:
         names = [*self.names, *columns]
         width, records = len(self.header), self.records()
         cells = zip(*([name, *column] for name, column in columns.items()), strict=True)
-        lines = [self.prefix.rstrip("\r\n")] if self.prefix else []
+        file = io.BytesIO(self.mark)
+        file.seek(0, io.SEEK_END)
+        text = io.TextIOWrapper(file, self.encoding, newline="")
+        if self.prefix:
+            text.write(self.prefix.rstrip("\r\n") + self.newline)
         for record, size in records:
             new = [self.quote(cell) for cell in next(cells, ())]
             # A row may lack cells at its end, or have empty ones beyond the header's.
             whole = record.removesuffix(self.delimiter * (size - width))
             whole += self.delimiter * (width - size)
-            lines.append(self.delimiter.join([whole, *new]))
+            text.write(self.delimiter.join([whole, *new]) + self.newline)
         for row in zip(*(rows[name] for name in rows), strict=True):
             given = dict(zip(rows, map(self.quote, row), strict=True))
-            lines.append(self.delimiter.join(given.get(name, "") for name in names))
-        return self.mark + self.newline.join([*lines, ""]).encode(self.encoding)
+            text.write(self.delimiter.join(given.get(name, "") for name in names) + self.newline)
+        text.flush()
+        return file.getvalue()
 
 
 def normal_name(name: str) -> str:

@@ -35,7 +35,10 @@ with open("/proc/self/status") as status:
     [peak] = [line for line in status if line.startswith("VmHWM:")]
 print(int(peak.split()[1]) * 1024)
 """
-TRAINING = ("--target", "c1", "--time", "Date", "--horizon", "6", "--epochs", "1", "-q")
+TRAINING = (
+    *("--target", "c1", "--time", "Date", "--window", "8", "--epochs", "1", "-q"),
+    *("--hidden-size", "8", "--batch-size", "1024", "--test-fraction", "0.1"),
+)
 
 
 class Kind(NamedTuple):

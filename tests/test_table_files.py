@@ -242,3 +242,28 @@ def test_a_long_cell_is_not_quoted_whole(read):
     with pytest.raises(ValueError, match="row 3: 'xxx") as error:
         read("a,b\n1,1\n2,1\n" + "x" * 100_000 + ",1\n").numbers("a")
     assert len(str(error.value)) < 300
+
+
+# --- a file that stays where it is ---------------------------------------------------------------
+
+
+def test_text_that_was_read_is_left_in_the_file(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("a,b\n1,x\n2,y\n")
+    table = read_table(path)
+    assert not isinstance(table.source.kept, bytes)
+    with path.open("a") as file:  # as a program does that goes on measuring
+        file.write("3,z\n")
+    assert table.text("a").tolist() == ["1", "2"]
+    assert table.to_bytes() == b"a,b\n1,x\n2,y\n"
+    path.write_text("a,b\n1,x\n3,y\n")
+    with pytest.raises(ValueError, match="data.csv: the file was changed since it was read"):
+        table.to_bytes()
+
+
+def test_text_that_was_converted_is_kept(tmp_path):
+    path = tmp_path / "data.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,x\n2,y\n"))
+    table = read_table(path)
+    path.unlink()
+    assert table.to_bytes() == b"a,b\n1,x\n2,y\n"

@@ -7,10 +7,12 @@ import io
 import re
 import unicodedata
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .chunks import TextChunks, Texts
 from .optional import import_pandas
@@ -27,6 +29,29 @@ _SAMPLE = 100
 _CHUNK_CELLS, _CHUNK_ROWS = 2**18, 4096
 
 
+class FilePart(NamedTuple):
+    """Bytes that are read from a file whenever they are wanted, so that they take no memory."""
+
+    path: str
+    start: int
+    size: int
+    checksum: int
+
+    @classmethod
+    def of(cls, path: str, start: int, data: bytes) -> FilePart:
+        """Where bytes lie that were read from a file."""
+        return cls(path, start, len(data), zlib.crc32(data))
+
+    def read(self) -> bytes:
+        """Read them again; ValueError if they are not the same, more after them does not matter."""
+        with open(self.path, "rb") as file:
+            file.seek(self.start)
+            data = file.read(self.size)
+        if len(data) != self.size or zlib.crc32(data) != self.checksum:
+            raise ValueError(f"{self.path}: the file was changed since it was read")
+        return data
+
+
 @dataclass(frozen=True)
 class CsvText:
     """A CSV file as UTF-8 text, from which columns are read and which is written back as it is.
@@ -35,8 +60,8 @@ class CsvText:
     ----------
     path : str
         Where it came from, for messages.
-    data : bytes
-        The text without byte order mark and without empty rows at its end.
+    kept : bytes or FilePart
+        The text without byte order mark and without empty rows at its end, or where it lies.
     delimiter : str
         What stands between the cells.
     header : tuple of str
@@ -57,7 +82,7 @@ class CsvText:
     """
 
     path: str
-    data: bytes
+    kept: bytes | FilePart
     delimiter: str
     header: tuple[str, ...]
     names: tuple[str, ...]
@@ -149,6 +174,18 @@ class CsvText:
         width = len(self.header)
         cells = [[*map(str.strip, record[:width])] for record, _ in records]
         return list(zip(*(row + [""] * (width - len(row)) for row in cells), strict=True))
+
+    @property
+    def data(self) -> bytes:
+        """The text without byte order mark and without empty rows at its end."""
+        return self.kept if isinstance(self.kept, bytes) else self.kept.read()
+
+    def left_in_file(self) -> CsvText:
+        """The same, whose text is read anew whenever it is wanted; not where it was converted."""
+        whole = self.encoding == "utf-8" and self.newline != "\r" and Path(self.path).is_file()
+        if not whole or not isinstance(self.kept, bytes):
+            return self
+        return replace(self, kept=FilePart.of(self.path, len(self.mark), self.kept))
 
     @cached_property
     def most_rows(self) -> int:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DELIMITERS = "\t;|,"
 #: Records that are looked at to find the delimiter.
 _SAMPLE = 100
+#: Rows among which an example is chosen.
+_EXAMPLES = 100
 #: Cells, and rows at least, that are parsed at once: few enough for what is temporary to stay small
 #: beside the file.
 _CHUNK_CELLS, _CHUNK_ROWS = 2**18, 4096
@@ -174,6 +176,11 @@ class CsvText:
         width = len(self.header)
         cells = [[*map(str.strip, record[:width])] for record, _ in records]
         return list(zip(*(row + [""] * (width - len(row)) for row in cells), strict=True))
+
+    @cached_property
+    def examples(self) -> list[tuple[str, ...]]:
+        """Cells of each column in the first rows, among which examples are chosen."""
+        return self.head(_EXAMPLES)
 
     @property
     def data(self) -> bytes:

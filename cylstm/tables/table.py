@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 #: Numbers as pandas read them (int or float), or texts.
 Column: TypeAlias = "NDArray[Any] | Texts"
-#: Rows among which an example is chosen.
-_EXAMPLES = 100
 #: From here on, numbers as they are read may be the same where the cells are not.
 _INEXACT = 2.0**53
 
@@ -147,13 +145,8 @@ class Table:
 
     def first_text(self, name: str) -> str:
         """The first cell of a column that holds something, of the file's first rows; else empty."""
-        cells = self._head[self.source.names.index(self._key(name))]
+        cells = self.source.examples[self.source.names.index(self._key(name))]
         return next((cell for cell in cells if cell.lower() not in MISSING), "")
-
-    @cached_property
-    def _head(self) -> list[tuple[str, ...]]:
-        """Cells of the file's first rows, by the place of their column."""
-        return self.source.head(_EXAMPLES)
 
     def labels(self, names: str | Sequence[str] | None) -> pd.Series:
         """Cells of one or some columns as one text that tells rows apart, shape (N,)."""
@@ -223,7 +216,7 @@ class Table:
         """For each column the longest number among its first cells, as text and as read."""
         found = {}
         for name in names:
-            head = self._head[self.source.names.index(self._key(name))]
+            head = self.source.examples[self.source.names.index(self._key(name))]
             cells = import_pandas().Series(head, dtype=object)
             values = self.notation(name).parse(cells)
             longest = int(cells.str.len().where(np.isfinite(values), -1).argmax())

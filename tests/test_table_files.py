@@ -66,8 +66,9 @@ def test_quotes_blanks_and_ends_of_lines_stay(read, text):
 
 
 def test_all_cells_are_to_be_had_as_text(read):
-    frame = read("a,b\n 1 ,x\n2.50,\n").frame
-    assert frame.to_dict("list") == {"a": ["1", "2.50"], "b": ["x", ""]}
+    table = read("a,b\n 1 ,x\n2.50,\n")
+    assert table.text("a").tolist() == ["1", "2.50"]
+    assert table.text("b").tolist() == ["x", ""]
 
 
 def test_carriage_returns_alone_end_lines_too(read):

@@ -246,3 +246,33 @@ def test_a_recipe_survives_a_model_file():
 def test_a_damaged_recipe_is_refused(damage):
     with pytest.raises(ValueError, match="damaged description of the table"):
         Recipe.from_dict(recipe(**damage))
+
+
+# --- a table to try the commands on -------------------------------------------------------------
+
+
+def test_the_sample_is_the_same_each_time_and_replaces_nothing_else(cli, tmp_path):
+    assert cli("sample")[0] == cli("sample", "again.csv")[0] == cli("sample")[0] == 0
+    text = (tmp_path / "sales.csv").read_bytes()
+    assert (tmp_path / "again.csv").read_bytes() == text
+    rows = list(csv.DictReader(text.decode().splitlines()))
+    assert all(row["sales"] for row in rows[:730])
+    assert [row["sales"] for row in rows[730:]] == [""] * 7
+    assert {row["promotion"] for row in rows[730:]} == {"0", "1"}
+    (tmp_path / "sales.csv").write_text("my,own\n1,2\n")
+    status, out = cli("sample")
+    assert status == 2
+    assert "another file of this name" in out
+    assert (tmp_path / "sales.csv").read_text() == "my,own\n1,2\n"
+
+
+def test_the_sample_has_what_a_forecast_can_use(cli):
+    assert cli("sample")[0] == 0
+    words = ["train", "sales.csv", "--target", "sales", "--horizon", "7", "--quiet"]
+    errors = {}
+    for future in ([], ["--future", "promotion"]):
+        assert cli(*words, "--epochs", "5", *future)[0] == 0
+        score = cylstm.load("model.safetensors").extras["score"]
+        errors[len(future)] = score["model"]["root mean squared error"]
+        assert errors[len(future)] < 0.6 * score["last value"]["root mean squared error"]
+    assert errors[2] < 0.8 * errors[0]

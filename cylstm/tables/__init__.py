@@ -9,6 +9,7 @@ learned from training rows alone.
     reading.py           a file to a table
     csvtext.py           the text of a CSV file: where its records and columns lie
     packing.py           compressed files
+    writing.py           a table to a file: CSV, Excel, Parquet
     chunks.py            columns put together from the chunks in which a file is read
     table.py             the table, and its columns as text, numbers, times
     numbers.py           how a column writes numbers, and which cells hold none
@@ -35,6 +36,7 @@ from .reading import read_table
 from .table import Table
 from .time_axis import AxisReading, TimeAxis
 from .timeline import TEST, TRAINING, VALIDATION, Timeline, find_time
+from .writing import check_format, encode_table
 
 __all__ = [
     "TEST",
@@ -48,6 +50,8 @@ __all__ = [
     "TimeAxis",
     "Timeline",
     "calendar_columns",
+    "check_format",
+    "encode_table",
     "find_suspect",
     "find_time",
     "learn_columns",

@@ -142,8 +142,12 @@ class Table:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All cells as text, without surrounding blanks."""
-        return import_pandas().DataFrame({name: self.text(name) for name in self.columns})
+        """All cells as text, without surrounding blanks, and those that were added."""
+        columns = {name: self.text(name) for name in self.columns}
+        for name, cells in self.added.items():
+            whole = [*cells, *self.appended.get(name, [""] * self._new_rows)]
+            columns[name] = import_pandas().Series(whole, dtype=object)
+        return import_pandas().DataFrame(columns)
 
     def first_text(self, name: str) -> str:
         """The first cell of a column that holds something, of the file's first rows; else empty."""

@@ -306,6 +306,16 @@ def test_the_c_example_scores_a_table(library_file, tmp_path, saved):
     printed = run_example(program, str(path), text="\n".join(["a,b,c", *lines]))
     values = np.array([line.split(",") for line in printed.splitlines()], np.float32)
     assert_pythons_numbers(values, model.predict(x, reproducible=True))
+
+    model.set_input_scale([1.7e9, 4_492_557.1, 0.0], [32.0, 0.25, 1.0])
+    model.set_output_scale([4_492_557.1, 1e8], [0.25, 1.0])
+    model.save(path)
+    large = x * [32.0, 0.25, 1.0] + [1.7e9, 4_492_557.1, 0.0]
+    lines = [",".join(map(repr, row)) for row in large.tolist()]
+    printed = run_example(program, str(path), text="\n".join(lines))
+    values = np.array([line.split(",") for line in printed.splitlines()], float)
+    expected = model.predict(large, reproducible=True)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-3)
     wrong = subprocess.run(
         [program, str(path)], input="1,2,3\n1,2\n", capture_output=True, text=True, check=False
     )
@@ -388,16 +398,17 @@ SEALED = {
     "tokens, mean": lambda: sealed_model(pooling="mean", vocab_size=9, embedding_size=6),
     "last": lambda: sealed_model(pooling="last", input_size=3),
     "max, RNN": lambda: sealed_model(pooling="max", input_size=3, cell="rnn"),
+    "float64 scales": lambda: sealed_model(offset=1e9, input_size=3),
 }
 
 
-def sealed_model(**options: Any) -> cylstm.SequenceModel:
+def sealed_model(offset: float = 1.0, **options: Any) -> cylstm.SequenceModel:
     """A regression with all scales there can be."""
     sizes = {"hidden_size": 21, "num_layers": 2, "output_size": 2}
     model = cylstm.SequenceModel(task="regression", seed=0, **sizes, **options)
-    model.set_output_scale([1.0, 2.0], [0.5, 1.5])
+    model.set_output_scale([offset, 2.0], [0.5, 1.5])
     if "input_size" in options:
-        model.set_input_scale([1.0, 2.0, 3.0], [1.0, 2.0, 0.5])
+        model.set_input_scale([offset, 2.0, 3.0], [1.0, 2.0, 0.5])
     return model
 
 

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 
 import cylstm
 from cylstm import network
+from cylstm.arrays import standardise
 
 if not sys.platform.startswith("linux"):
     pytest.skip("asks Linux how much memory it gave", allow_module_level=True)
@@ -24,6 +25,7 @@ import resource, sys
 import numpy as np
 import cylstm
 from cylstm import network
+from cylstm.arrays import standardise
 
 network.LONG_CALL, network.BLOCK = 2**22, 2**20
 model = cylstm.SequenceModel(
@@ -124,3 +126,27 @@ def test_what_needs_whole_sequences_is_not_cut(monkeypatch, options):
     monkeypatch.setattr(network, "LONG_CALL", 10)
     monkeypatch.setattr(network, "BLOCK", 10)
     assert_array_equal(model.scores(x), expected)
+
+
+def test_blocks_of_numbers_are_standardised_alike(monkeypatch):
+    x = 1e9 + np.arange(60.0).reshape(10, 3, 2)
+    scale = (np.full(2, 1e9), np.array([1.0, 2.0]))
+    monkeypatch.setattr("cylstm.arrays.BLOCK_NUMBERS", 13)
+    expected = (np.arange(60.0).reshape(10, 3, 2) / [1.0, 2.0]).astype(np.float32)
+    assert_array_equal(standardise(x, scale, "x"), expected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.nan, r"x\[1\]: expected finite numbers, got nan at \(7, 1\)"),
+        (1e39, r"x\[1\]: expected numbers that float32 can hold \(up to 3.4e38\), got 1e\+39"),
+    ],
+)
+def test_what_is_wrong_far_into_an_array_is_found(monkeypatch, wrong, message):
+    monkeypatch.setattr("cylstm.arrays.BLOCK_NUMBERS", 5)
+    x = [np.zeros((9, 2)), np.zeros((9, 2))]
+    x[1][7, 1] = wrong
+    model = cylstm.SequenceModel(task="regression", input_size=2, hidden_size=3, output_size=1)
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, [np.zeros((9, 1))] * 2)

@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import cylstm
-from cylstm import data
+from cylstm import data, formats
 
 LIBRARY = next(Path(cylstm.get_library_dir()).glob("libcylstm.so.*"), None)
 #: Mean and deviation of numbers that float32 holds to a quarter of the deviation, or worse.
@@ -203,3 +203,13 @@ def test_samples_folded_into_a_step_are_scaled_in_float64_too():
     np.testing.assert_allclose(
         far.predict(given), near.predict(list(x.reshape(8, 10, 2))), atol=1e-3
     )
+
+
+def test_a_file_s_float64_stays_where_float32_would_do(tmp_path):
+    """As C applies it."""
+    model = regressor()
+    contents = model._contents(model._network.copy_vector())
+    scale = {"input_scale.mean": np.zeros(2), "input_scale.std": np.full(2, 3.0)}
+    path = tmp_path / "model"
+    path.write_bytes(formats.encode(contents._replace(tensors=contents.tensors | scale)))
+    assert cylstm.load(path).input_scale[1].dtype == np.float64

@@ -48,11 +48,13 @@ how the table is read
   out, as are texts that hardly repeat, unless --inputs or --categories name them.
   Each series is cut in time; its last rows are held out of the training.
 
-examples
+examples (`cylstm sample` writes sales.csv; the others stand for tables of yours)
   the next value of a series
       cylstm train sales.csv --target sales
+  the next seven, with promotions that are planned for them
+      cylstm train sales.csv --target sales --horizon 7 --future promotion
   the next twelve months
-      cylstm train sales.csv --target sales --time month --season 12 --horizon 12
+      cylstm train months.csv --target sales --time month --season 12 --horizon 12
   many shops in one table
       cylstm train shops.csv --target sales --group shop --time day
   a number for each row

@@ -127,7 +127,9 @@ def _read_source(path: Path) -> CsvText:
 def _read_excel(path: Path) -> pd.DataFrame:
     """The first sheet."""
     import_package("openpyxl", f"{path.suffix} files need")
-    return import_pandas().read_excel(path, keep_default_na=False, na_values=[""])
+    frame = import_pandas().read_excel(path, keep_default_na=False, na_values=[""])
+    # Integers beside holes are floats to pandas, but not to whoever reads the output.
+    return frame.convert_dtypes(convert_string=False, convert_boolean=False)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

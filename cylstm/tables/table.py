@@ -129,6 +129,15 @@ class Table:
             return cells
         return import_pandas().concat([cells, self._new_cells(name)], ignore_index=True)
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All cells as text, without surrounding blanks, and those that were added."""
+        columns = {name: self.text(name) for name in self.columns}
+        for name, cells in self.added.items():
+            whole = [*cells, *self.appended.get(name, [""] * self._new_rows)]
+            columns[name] = import_pandas().Series(whole, dtype=object)
+        return import_pandas().DataFrame(columns)
+
     def first_text(self, name: str) -> str:
         """The first cell of a column that holds something, of the file's first rows; else empty."""
         cells = self.source.examples[self.source.names.index(self._key(name))]

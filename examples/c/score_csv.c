@@ -14,11 +14,11 @@
 enum { LONGEST_LINE = 65536 };
 
 /* The line's numbers; 0 where it has other things, or not so many. */
-static int read_row(const char *line, float *row, int64_t width)
+static int read_row(const char *line, double *row, int64_t width)
 {
     char *end;
     for (int64_t i = 0; i < width; i++) {
-        row[i] = strtof(line, &end);
+        row[i] = strtod(line, &end);
         if (end == line || (i + 1 < width && *end != ',')) return 0;
         line = end + 1;
     }
@@ -34,12 +34,13 @@ static int is_head(const char *line)
     return end == line || (isalpha((unsigned char)*line) && !isspace((unsigned char)*end) && *end != ',');
 }
 
-static void print_row(const float *row, int64_t width)
+static void print_row(const double *row, int64_t width)
 {
-    for (int64_t i = 0; i < width; i++) printf(i + 1 < width ? "%.9g," : "%.9g\n", (double)row[i]);
+    for (int64_t i = 0; i < width; i++) printf(i + 1 < width ? "%.12g," : "%.12g\n", row[i]);
 }
 
-static int score(const cylstm_model *model, cylstm_state *state, float *x, float *y)
+/* Doubles: a table may hold coordinates or seconds, which floats round before the model can take their mean away. */
+static int score(const cylstm_model *model, cylstm_state *state, double *x, float *y, double *values)
 {
     static char line[LONGEST_LINE];
     const int64_t inputs = cylstm_input_width(model), outputs = cylstm_output_width(model);
@@ -49,13 +50,13 @@ static int score(const cylstm_model *model, cylstm_state *state, float *x, float
             fprintf(stderr, "line %ld: expected %ld numbers\n", number, (long)inputs);
             return 1;
         }
-        const cylstm_status status = cylstm_step(state, x, y);
+        const cylstm_status status = cylstm_step_doubles(state, x, y);
         if (status != CYLSTM_OK) {
             fprintf(stderr, "line %ld: %s\n", number, cylstm_status_name(status));
             return 1;
         }
-        cylstm_values(model, 1, y, y);
-        print_row(y, outputs);
+        cylstm_values_doubles(model, 1, y, values);
+        print_row(values, outputs);
         if (fflush(stdout) != 0) break; /* who reads it gets a row before the next one comes, through a pipe too */
     }
     if (ferror(stdin) || ferror(stdout)) {
@@ -91,10 +92,11 @@ int main(int argc, char **argv)
     }
     cylstm_model *model = open_model(argv[1]);
     if (model == NULL) return 1;
-    float *x = malloc((size_t)cylstm_input_width(model) * sizeof *x);
+    double *x = malloc((size_t)cylstm_input_width(model) * sizeof *x);
     float *y = malloc((size_t)cylstm_output_width(model) * sizeof *y);
-    if (x != NULL && y != NULL && cylstm_state_new(model, NULL, &state) == CYLSTM_OK) {
-        failed = score(model, state, x, y);
+    double *values = malloc((size_t)cylstm_output_width(model) * sizeof *values);
+    if (x != NULL && y != NULL && values != NULL && cylstm_state_new(model, NULL, &state) == CYLSTM_OK) {
+        failed = score(model, state, x, y, values);
     } else {
         fprintf(stderr, "no memory\n");
     }
@@ -102,5 +104,6 @@ int main(int argc, char **argv)
     cylstm_model_free(model);
     free(x);
     free(y);
+    free(values);
     return failed;
 }

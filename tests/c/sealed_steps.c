@@ -22,6 +22,7 @@ enum { BATCH = 2, BLOCK = 16, WIDEST = 1024, MOST_VALUES = 1 << 16, SEALED_STEPS
 enum { BUCKETS = 100000 }; /* of a nanosecond each */
 
 static float x[BLOCK * BATCH * WIDEST], y[BLOCK * BATCH * WIDEST], values[MOST_VALUES];
+static double doubles[BLOCK * BATCH * WIDEST];
 static int32_t tokens[BLOCK * BATCH]; /* all of them 0 */
 
 static _Thread_local long allocations;
@@ -102,7 +103,11 @@ static int call_all(const cylstm_model *model, cylstm_state *s, cylstm_state *ot
     cylstm_state_reset(s);
     if (cylstm_state_copy(s, other) != CYLSTM_OK) return 8;
     cylstm_values(model, BATCH, y, y);
-    return 0;
+    cylstm_values_doubles(model, BATCH, y, doubles);
+    if (takes_tokens(model)) return 0;
+    if (steps_too && cylstm_step_doubles(s, doubles, y) != CYLSTM_OK) return 11;
+    cylstm_state_reset(s);
+    return cylstm_run_doubles(s, BLOCK, doubles, y) == CYLSTM_OK ? 0 : 12;
 }
 
 typedef struct sealed {

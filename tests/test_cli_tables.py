@@ -296,6 +296,11 @@ def test_a_recipe_survives_a_model_file():
 @pytest.mark.parametrize(
     "damage",
     [
+        {"network_share": [0.5]},
+        {"task": "forecast", "horizon": 2, "network_share": [0.5]},
+        {"task": "forecast", "horizon": 2, "network_share": [0.5, 2.0]},
+        {"task": "forecast", "horizon": 1, "linear": {"window": [[1.0]]}},
+        {"task": "forecast", "horizon": 1, "linear": 3},
         {"group": 3},
         {"group": [1]},
         {"missing": {"a": 1}},

@@ -107,11 +107,11 @@ class Problem:
         """What one would say without a model, knowing the training windows; by name."""
         raise NotImplementedError
 
-    def prepare(self, training: Positions, validation: Positions) -> None:
-        """Learn what comes before the network; it changes the recipe."""
+    def prepare(self, training: Positions, past: Positions) -> None:
+        """Learn what comes before the network from all windows but the held-out ones, `past`."""
 
-    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
-        """Learn what comes after the network; it changes the recipe."""
+    def finish(self, model: SequenceModel, validation: Positions, past: Positions) -> None:
+        """Learn what comes after the network; like `prepare` it changes the recipe."""
 
     def _read_target(self) -> None:
         raise NotImplementedError
@@ -216,14 +216,14 @@ class ForecastProblem(Problem):
     def unit(self, model: SequenceModel) -> float | None:
         return float(self.spread.min())
 
-    def prepare(self, training: Positions, validation: Positions) -> None:
-        """Fit the linear path to the training windows, chosen by those and the validation's."""
-        self._learn_linear(training, validation, refit=False)
+    def prepare(self, training: Positions, past: Positions) -> None:
+        """Fit the linear path to the training windows, weighed by all that are past."""
+        self._learn_linear(past, np.isin(past, training))
 
-    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
+    def finish(self, model: SequenceModel, validation: Positions, past: Positions) -> None:
         """Choose the share of the network's correction that validation bears out.
 
-        Then the linear path is fitted once more, to the validation windows too.
+        Then the linear path is fitted once more, to all windows that are past.
         """
         if not len(validation):
             return
@@ -234,7 +234,7 @@ class ForecastProblem(Problem):
         worth = len(validation) / np.arange(1, self.recipe.horizon + 1)  # since targets overlap
         share = share * worth / (worth + PRIOR_WINDOWS)
         self.recipe = replace(self.recipe, network_share=tuple(map(float, share)))
-        self._learn_linear(training, validation, refit=True)
+        self._learn_linear(past, np.ones(len(past), bool))
 
     def last_known(self) -> Positions:
         """For each position the last one of its series whose target is known; -1 if none is."""
@@ -244,9 +244,7 @@ class ForecastProblem(Problem):
             latest[places] = places.start + known[-1] if len(known) else -1
         return latest
 
-    def _learn_linear(self, training: Positions, validation: Positions, *, refit: bool) -> None:
-        ends = np.concatenate([training, validation])
-        fitted = refit | (np.arange(len(ends)) < len(training))
+    def _learn_linear(self, ends: Positions, fitted: NDArray[np.bool_]) -> None:
         every = -(-len(ends) // MOST_WINDOWS)
         ends, fitted = ends[::every], fitted[::every]
         start = self.timeline.start[ends]

@@ -21,6 +21,7 @@ PARTS = (
     "footprint",
     "forecast",
     "long-series",
+    "tables",
 )
 DESCRIPTION = """\
 Measure cylstm beside the libraries that are installed: on the same threads, in alternating rounds,
@@ -85,7 +86,8 @@ def make_parser() -> argparse.ArgumentParser:
         "two, alone and beside busy processes; plan: what the plan's choices bring, to set its "
         "thresholds by; footprint: import time, memory and size on disk; "
         "forecast: errors of forecasts beside simple methods; long-series: accuracy on series of "
-        "150 samples and more beside a ridge classifier",
+        "150 samples and more beside a ridge classifier; tables: time to read tables beside "
+        "pandas', memory of the commands",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="default: every CPU there is")
     parser.add_argument(

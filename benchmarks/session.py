@@ -23,6 +23,7 @@ from benchmarks.peers import OURS
 from benchmarks.processes import find_libraries, libraries
 from benchmarks.results import Results
 from benchmarks.step import StepRow, measure_steps
+from benchmarks.tables import print_tables
 from benchmarks.tasks import characters_task
 from benchmarks.thresholds import CHOICES, measure_choice
 
@@ -69,6 +70,8 @@ def run(
         run_table("forecast", print_forecasts, results)
     if "long-series" in parts:
         run_table("long-series", print_accuracies, results)
+    if "tables" in parts:
+        run_table("tables", partial(print_tables, rounds), results)
     return good
 
 

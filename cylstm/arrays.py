@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import foreign
+
 Float32 = NDArray[np.float32]
 Shape = tuple[int, ...]
 
@@ -121,7 +123,7 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: expected a plain array, got a masked one; fill it first")
     try:
-        return np.asarray(value)
+        return np.asarray(foreign.to_numpy(value))
     except ValueError as error:
         raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
     except (TypeError, RuntimeError) as error:  # as of a tensor that NumPy cannot read
@@ -134,6 +136,7 @@ def as_labels(value: Any, name: str) -> NDArray[Any]:
     NumPy makes floats of integers on both sides of 2^63, and texts of numbers beside texts: where
     it would, the labels are kept as objects, or as uint64 if that holds them.
     """
+    value = foreign.to_numpy(value)
     array = as_array(value, name)
     if not isinstance(value, list | tuple) or array.dtype.kind not in "fUS":
         return array
@@ -155,7 +158,7 @@ def as_real(value: Any, name: str) -> NDArray[Any]:
     """Real numbers of whatever type."""
     array = as_array(value, name)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+        raise TypeError(f"{name}: expected real numbers, got {foreign.describe(value, array)}")
     return array
 
 

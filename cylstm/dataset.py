@@ -5,7 +5,7 @@ Shape letters: T steps, B sequences in a batch, N sequences in all, I inputs, O 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -198,7 +198,7 @@ def read_dataset(
     pooled = config["pooling"] is not None
     if not isinstance(x, list | tuple) and np.ndim(x) == 1 + len(_width(config)):
         axis = 0 if config["batch_first"] else 1
-        x = np.expand_dims(x, axis)
+        x = np.expand_dims(_numbers_or_tokens(config)(x, f"{prefix}x"), axis)
         y = y if pooled or y is None else np.expand_dims(as_array(y, f"{prefix}y"), axis)
     inputs = _read_inputs(config, x, lengths, prefix)
     if config["task"] == "language":
@@ -220,8 +220,13 @@ def _width(config: Config) -> Shape:
     return () if config["vocab_size"] is not None else (config["input_size"],)
 
 
+def _numbers_or_tokens(config: Config) -> Callable[[Any, str], Array]:
+    """What reads the input of a model."""
+    return as_real if config["vocab_size"] is None else as_tokens
+
+
 def _read_inputs(config: Config, x: Any, lengths: Any, prefix: str) -> list[Array]:
-    convert = as_real if config["vocab_size"] is None else as_tokens
+    convert = _numbers_or_tokens(config)
     name, width = f"{prefix}x", _width(config)
     if isinstance(x, list | tuple):
         if lengths is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import sys
 import unicodedata
 
 import numpy as np
@@ -16,6 +17,8 @@ from cylstm.cli.recipe import Recipe
 from cylstm.tables import Column, Notation
 
 pytest.importorskip("pandas")
+
+import pandas as pd
 
 QUICK = ["--epochs", "2", "--hidden-size", "8", "--quiet"]
 
@@ -199,9 +202,69 @@ def test_packed_files_go_in_and_out(cli, tmp_path):
         assert cli("predict", "model.safetensors", "data.csv.gz", "-o", name)[0] == 0
     packed, plain = (tmp_path / name for name in ("out.csv.gz", "out.csv"))
     assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
-    status, out = cli("predict", "model.safetensors", "data.csv.gz", "-o", "out.xlsx")
+    status, out = cli("predict", "model.safetensors", "data.csv.gz", "-o", "out.ods")
     assert status == 2
-    assert "only CSV is written" in out
+    assert "only .xlsx, .parquet and CSV" in out
+
+
+FORMATS = [(".xlsx", "openpyxl", pd.read_excel), (".parquet", "pyarrow", pd.read_parquet)]
+
+
+def mixed_table():
+    """Dates, numbers in German, identifiers, texts that look like formulas."""
+    days = np.arange("2023-01-25", "2023-05-25", dtype="datetime64[D]").tolist()
+    return [
+        (f"{day:%d.%m.%Y}", german(1000.5 + n % 7), f"{n % 9:03}", "=1+1" if n % 2 else "b")
+        for n, day in enumerate(days)
+    ]
+
+
+@pytest.mark.parametrize(("suffix", "package", "read"), FORMATS)
+def test_excel_and_parquet_have_numbers_and_times(cli, suffix, package, read):
+    pytest.importorskip(package)
+    write("data.csv", ["day", "y", "code", "label"], mixed_table(), ";")
+    assert cli("train", "data.csv", "--target", "y", "--horizon", "2", *QUICK)[0] == 0
+    for name in ("out.csv", "out" + suffix):
+        assert cli("predict", "model.safetensors", "data.csv", "-o", name)[0] == 0
+    found, plain = read("out" + suffix, **dtypes(suffix)), pd.read_csv("out.csv", sep=";")
+    days = pd.to_datetime(found["day"])
+    assert (days == pd.date_range("2023-01-25", periods=122)).all()
+    assert found["y"].isna().sum() == 2
+    assert found["y"].iloc[:120].tolist() == [1000.5 + n % 7 for n in range(120)]
+    assert found["code"].tolist()[:12] == [f"{n % 9:03}" for n in range(12)]
+    assert found["label"].tolist()[:2] == ["b", "=1+1"]
+    forecasts = plain["y_forecast"].str.replace(",", ".").astype(float)
+    assert found["y_forecast"].iloc[-1] == forecasts.iloc[-1]
+    assert found["y_rows_ahead"].iloc[-2:].tolist() == [1, 2]
+
+
+def dtypes(suffix):
+    return {"dtype": {"code": str}} if suffix == ".xlsx" else {}
+
+
+@pytest.mark.parametrize(("suffix", "package", "read"), FORMATS)
+def test_without_its_package_a_format_is_not_written(cli, monkeypatch, suffix, package, read):
+    write("data.csv", ["y", "x"], waves())
+    assert cli("train", "data.csv", "--target", "y", *QUICK)[0] == 0
+    monkeypatch.setitem(sys.modules, package, None)
+    status, out = cli("predict", "model.safetensors", "data.csv", "-o", "out" + suffix)
+    assert status == 1
+    assert f"{suffix} files need {package}" in out
+    assert f"pip install {package}" in out
+
+
+def test_a_forecast_from_excel_to_excel_keeps_integers(cli):
+    pytest.importorskip("openpyxl")
+    counts = pd.array([n % 5 if n % 7 else None for n in range(80)], "Int64")
+    pd.DataFrame({"y": range(80), "n": counts}).to_excel("data.xlsx", index=False)
+    assert cli("train", "data.xlsx", "--target", "y", "--input", "n", *QUICK)[0] == 0
+    for name in ("out.csv", "out.xlsx"):
+        assert cli("predict", "model.safetensors", "data.xlsx", "-o", name)[0] == 0
+    with open("out.csv", newline="") as file:
+        assert {row["n"] for row in csv.DictReader(file)} == {"", "0", "1", "2", "3", "4"}
+    assert pd.read_excel("out.xlsx")["n"].tolist()[:80] == pytest.approx(
+        counts.astype(float).tolist(), nan_ok=True
+    )
 
 
 def test_empty_rows_at_the_end_are_said(cli):
@@ -233,6 +296,11 @@ def test_a_recipe_survives_a_model_file():
 @pytest.mark.parametrize(
     "damage",
     [
+        {"network_share": [0.5]},
+        {"task": "forecast", "horizon": 2, "network_share": [0.5]},
+        {"task": "forecast", "horizon": 2, "network_share": [0.5, 2.0]},
+        {"task": "forecast", "horizon": 1, "linear": {"window": [[1.0]]}},
+        {"task": "forecast", "horizon": 1, "linear": 3},
         {"group": 3},
         {"group": [1]},
         {"missing": {"a": 1}},
@@ -263,5 +331,36 @@ def test_small_changes_of_large_numbers_are_learned_and_written(cli, task):
     ending = "predicted" if task == "regression" else "forecast"
     cells = [row[f"meter_{ending}"] for row in found]
     errors = np.array(cells, float) - [float(row["meter"]) for row in found]
-    assert np.sqrt(np.mean(errors**2)) < 0.05  # the wave has a deviation of 0.21, float32 steps of 8
+    # The wave has a deviation of 0.21; float32 numbers of this size are 8 apart.
+    assert np.sqrt(np.mean(errors**2)) < 0.05
     assert max(len(cell.partition(".")[2]) for cell in cells) in (3, 4)
+
+
+# --- a table to try the commands on -------------------------------------------------------------
+
+
+def test_the_sample_is_the_same_each_time_and_replaces_nothing_else(cli, tmp_path):
+    assert cli("sample")[0] == cli("sample", "again.csv")[0] == cli("sample")[0] == 0
+    text = (tmp_path / "sales.csv").read_bytes()
+    assert (tmp_path / "again.csv").read_bytes() == text
+    rows = list(csv.DictReader(text.decode().splitlines()))
+    assert all(row["sales"] for row in rows[:730])
+    assert [row["sales"] for row in rows[730:]] == [""] * 7
+    assert {row["promotion"] for row in rows[730:]} == {"0", "1"}
+    (tmp_path / "sales.csv").write_text("my,own\n1,2\n")
+    status, out = cli("sample")
+    assert status == 2
+    assert "another file of this name" in out
+    assert (tmp_path / "sales.csv").read_text() == "my,own\n1,2\n"
+
+
+def test_the_sample_has_what_a_forecast_can_use(cli):
+    assert cli("sample")[0] == 0
+    words = ["train", "sales.csv", "--target", "sales", "--horizon", "7", "--quiet"]
+    errors = {}
+    for future in ([], ["--future", "promotion"]):
+        assert cli(*words, "--epochs", "5", *future)[0] == 0
+        score = cylstm.load("model.safetensors").extras["score"]
+        errors[len(future)] = score["model"]["root mean squared error"]
+        assert errors[len(future)] < 0.6 * score["last value"]["root mean squared error"]
+    assert errors[2] < 0.8 * errors[0]

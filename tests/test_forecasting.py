@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+from itertools import product
 
 import numpy as np
 import pytest
 
 import cylstm
 from cylstm.cli import main
-from cylstm.forecasting import LinearPath, fit_linear
+from cylstm.forecasting import LinearPath, anchors, fit_linear, linear
 
 QUICK = ["--epochs", "5", "--hidden-size", "8", "--quiet"]
 
@@ -161,3 +162,126 @@ def test_inserted_rows_are_steps_ahead_but_no_rows(weekends, capsys):
         *[("a", "2"), ("a", "3"), ("a", ""), ("a", "")],
         *[("b", lead) for lead in "12345"],
     ]
+
+
+# --- what the linear path is made of -------------------------------------------------------------
+
+
+def smooth(values, horizon, level, trend, damping):
+    """Damped exponential smoothing of numbers, one by one."""
+    now, slope = values[0], damping * (values[-1] - values[0]) / (len(values) - 1)
+    for value in values[1:]:
+        before = now + damping * slope
+        miss = value - before
+        now, slope = before + level * miss, damping * slope + level * trend * miss
+    ahead, forecasts, factor = now, [], 1.0
+    for _ in range(horizon):
+        factor *= damping
+        ahead += factor * slope
+        forecasts.append(ahead)
+    return forecasts
+
+
+def test_smoothing_by_weights_is_smoothing_by_numbers():
+    values = np.random.default_rng(0).standard_normal(10).cumsum()
+    _, (levels, trends) = anchors.make_anchors(10, 4, 0)
+    expected = [[values.mean()] * 4, *(smooth(values, 4, a, 0, 0) for a in anchors.LEVELS)]
+    np.testing.assert_allclose(levels @ values, expected)
+    options = product(anchors.LEVELS, anchors.TRENDS, anchors.DAMPING)
+    expected = [smooth(values, 4, *each) for each in options]
+    np.testing.assert_allclose(trends @ values, expected)
+
+
+def smooth_season(values, season, horizon, level, part, damping):
+    """The same with a season; the trend follows at a tenth of the level's pace, if there is one."""
+    first, second = np.mean(values[:season]), np.mean(values[season : 2 * season])
+    slope = damping * (second - first) / season
+    places = [
+        values[n] - first - (n - (season - 1) / 2) * slope for n in range(season)
+    ]  # of the season
+    now = first + (season - 1) / 2 * slope
+    for row in range(season, len(values)):
+        before = now + damping * slope
+        miss = values[row] - before - places[row % season]
+        now, slope = before + level * miss, damping * slope + (0.1 * level * miss if damping else 0)
+        places[row % season] += part * miss
+    steps = damping ** np.arange(1, horizon + 1)
+    return [
+        now + steps[: n + 1].sum() * slope + places[(len(values) + n) % season]
+        for n in range(horizon)
+    ]
+
+
+def test_smoothed_seasons_by_weights_are_those_by_numbers():
+    values = np.random.default_rng(1).standard_normal(15).cumsum()
+    _, (_, _, seasons) = anchors.make_anchors(15, 7, 5)
+    options = product(anchors.LEVELS, anchors.SEASONS, (0.0, *anchors.DAMPING))
+    expected = [smooth_season(values, 5, 7, *each) for each in options]
+    np.testing.assert_allclose(seasons @ values, expected)
+
+
+def test_a_season_on_a_straight_line_goes_on_where_its_trend_is_not_damped():
+    values = 3 + 0.5 * np.arange(15) + np.tile([1.0, -2.0, 0.5, 0.5, 0.0], 3)
+    _, (_, _, seasons) = anchors.make_anchors(15, 7, 5)
+    ahead = 3 + 0.5 * np.arange(15, 22) + np.tile([1.0, -2.0, 0.5, 0.5, 0.0], 2)[:7]
+    options = list(product(anchors.LEVELS, anchors.SEASONS, (0.0, *anchors.DAMPING)))
+    for option, anchor in zip(options, seasons, strict=True):
+        assert np.allclose(anchor @ values, ahead) == (option[2] == 1.0), option
+
+
+def test_naive_anchors_are_the_naive_forecasts():
+    values = np.arange(12.0) ** 2
+    naive, _ = anchors.make_anchors(12, 6, 4)
+    last_season = values[[8, 9, 10, 11, 8, 9]]
+    expected = [[0.0] * 6, [121.0] * 6, last_season, last_season + 121.0 - values[7]]
+    np.testing.assert_allclose(naive @ values, expected)
+
+
+def test_candidates_are_weighted_by_what_their_errors_have_apart():
+    """Errors of one's own, others twice as large, and a third's that add to the first's."""
+    one, other, third = np.random.default_rng(0).standard_normal((3, 5000))
+    errors = np.stack([one, 2 * other, 1.2 * one + third])
+    products = errors @ errors.T
+    shares = linear._stack(products, [slice(0, 1), slice(1, 2), slice(2, 3)], 5000.0)
+    np.testing.assert_allclose(shares, [0.8, 0.2, 0.0], atol=0.02)
+    shares = linear._stack(products, [slice(0, 1), slice(1, 3)], 5000.0)  # the third the better
+    np.testing.assert_allclose(shares, [1.0, 0.0, 0.0], atol=0.02)
+
+
+def test_regressions_beside_a_naive_forecast_do_not_depend_on_the_level():
+    rng = np.random.default_rng(2)
+    windows, targets = rng.standard_normal((50, 6)) + 9, rng.standard_normal((50, 1)) + 9
+    moments = linear._Rows(windows, np.zeros((50, 1, 0)), targets).moments(0)
+    naive, none = np.eye(6)[[0, 5]] * [[0.0], [1.0]], np.zeros((0, 6))
+    sums = moments.candidates(naive, none, [2, 6])[:, :6].sum(axis=1).reshape(2, -1)
+    np.testing.assert_allclose(sums[1], 1.0)
+    assert abs(sums[0, -1]) > 0.01
+
+
+def test_near_leads_are_judged_together():
+    errors = [np.diag([lead, 10.0 * lead]) for lead in range(1, 7)]
+    errors[3] = np.diag([8.0, 4.0])
+    pooled = [np.diag(each).tolist() for each in linear._with_near_leads(errors)]
+    assert pooled == [[1, 10], [1, 10], [4, 21], [4, 21], [4, 21], [4, 21]]
+
+
+def test_a_random_walk_is_hardly_worse_than_its_last_value():
+    """On average; what is left is the price of looking for more."""
+    ratios = []
+    for seed in range(10):
+        values = np.random.default_rng(seed).standard_normal(240).cumsum()
+        path = fitted(values[:192], 32, 3)
+        origins = np.arange(191, 237)
+        windows = np.lib.stride_tricks.sliding_window_view(values, 32)[origins - 31]
+        truth = values[origins[:, None] + np.arange(1, 4)]
+        errors = truth - path(windows, np.zeros((len(origins), 3, 0)))
+        naive = truth - values[origins, None]
+        ratios.append(np.sqrt(np.mean(errors**2) / np.mean(naive**2)))
+    assert np.exp(np.mean(np.log(ratios))) < 1.06
+
+
+def test_a_trend_goes_on_where_the_series_wanders():
+    values = np.random.default_rng(4).standard_normal(200).cumsum() + 2.0 * np.arange(200)
+    path = fitted(values[:160], 32, 12)
+    forecast = path(values[None, 128:160], np.zeros((1, 12, 0)))[0]
+    np.testing.assert_allclose(np.diff(forecast).mean(), 2.0, atol=0.4)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import cylstm
+from cylstm.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -49,6 +51,24 @@ def test_the_pytorch_example():
     names = run(BLOCKS[2])
     for name, tensor in names["theirs"].state_dict().items():
         assert torch.equal(torch.from_numpy(names["ours"].parameters[name].copy()), tensor)
+
+
+def command_lines(page: str) -> list[list[str]]:
+    """The command lines of `cylstm` in a page of Markdown, but for those that print help."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [words[1:] for words in lines if words[:1] == ["cylstm"] and "--help" not in words]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/training.md"])
+def test_the_command_lines_run_as_typed(page, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    commands = command_lines((Path(__file__).parents[1] / page).read_text(encoding="utf-8"))
+    assert {words[0] for words in commands} >= {"sample", "train", "predict"}
+    for words in commands:
+        quickly = ["--epochs", "2", "--quiet"] if words[0] == "train" else []
+        assert main([*words, *quickly]) == 0, capsys.readouterr().err
 
 
 def test_no_block_is_forgotten():

@@ -66,8 +66,9 @@ def test_quotes_blanks_and_ends_of_lines_stay(read, text):
 
 
 def test_all_cells_are_to_be_had_as_text(read):
-    frame = read("a,b\n 1 ,x\n2.50,\n").frame
-    assert frame.to_dict("list") == {"a": ["1", "2.50"], "b": ["x", ""]}
+    table = read("a,b\n 1 ,x\n2.50,\n")
+    assert table.text("a").tolist() == ["1", "2.50"]
+    assert table.text("b").tolist() == ["x", ""]
 
 
 def test_carriage_returns_alone_end_lines_too(read):
@@ -242,3 +243,28 @@ def test_a_long_cell_is_not_quoted_whole(read):
     with pytest.raises(ValueError, match="row 3: 'xxx") as error:
         read("a,b\n1,1\n2,1\n" + "x" * 100_000 + ",1\n").numbers("a")
     assert len(str(error.value)) < 300
+
+
+# --- a file that stays where it is ---------------------------------------------------------------
+
+
+def test_text_that_was_read_is_left_in_the_file(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("a,b\n1,x\n2,y\n")
+    table = read_table(path)
+    assert not isinstance(table.source.kept, bytes)
+    with path.open("a") as file:  # as a program does that goes on measuring
+        file.write("3,z\n")
+    assert table.text("a").tolist() == ["1", "2"]
+    assert table.to_bytes() == b"a,b\n1,x\n2,y\n"
+    path.write_text("a,b\n1,x\n3,y\n")
+    with pytest.raises(ValueError, match="the file was changed since it was read"):
+        table.to_bytes()
+
+
+def test_text_that_was_converted_is_kept(tmp_path):
+    path = tmp_path / "data.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,x\n2,y\n"))
+    table = read_table(path)
+    path.unlink()
+    assert table.to_bytes() == b"a,b\n1,x\n2,y\n"

@@ -137,7 +137,7 @@ def test_new_rows_can_be_read_and_taken_away(read):
     assert table.missing("x").tolist() == [False, False, True, True, False]
     assert len(table.labels(None)) == 5
     with pytest.raises(ValueError, match="row 5: '' is not a number"):
-        table.times("t")
+        Timeline.of(table, None, "t")
     wider = table.with_columns(np.array([0, 3]), {"p": ["a", "b"]})
     assert wider.to_bytes() == b"t,x,p\n1,1.5,a\n2,2,\n3,,\n4,,b\n,5,\n"
     assert wider.without_rows(2, 4).to_bytes() == b"t,x,p\n1,1.5,a\n2,2,\n,5,\n"

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 
 import cylstm
 
-from . import config, demo, export_c, info, predict, train
+from . import config, demo, export_c, info, predict, sample, train
 from .arguments import Parser
 from .console import emit, shorten
 
 EPILOG = """\
 examples
   cylstm demo
-  cylstm train sales.csv --target sales
+  cylstm sample sales.csv
+  cylstm train sales.csv --target sales --horizon 7 --future promotion
   cylstm predict model.safetensors sales.csv -o out.csv
   cylstm info model.safetensors
   cylstm export-c model.safetensors -o model.c
@@ -54,7 +55,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=Parser
     )
-    for command in (demo, train, predict, info, export_c, config):
+    for command in (demo, sample, train, predict, info, export_c, config):
         command.add_parser(commands)
     return parser
 

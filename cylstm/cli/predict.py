@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,15 @@ from numpy.typing import NDArray
 import cylstm
 from cylstm.arrays import quote
 from cylstm.atomic import write_file
-from cylstm.tables import Notation, Table, TimeAxis, Timeline, pack, read_table
+from cylstm.tables import (
+    Notation,
+    Table,
+    TimeAxis,
+    Timeline,
+    check_format,
+    encode_table,
+    read_table,
+)
 
 from . import arguments, scoring
 from .console import check_output, count, number, outliving_reader, say
@@ -38,14 +45,20 @@ def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "predict",
-        help="add a trained model's predictions to a CSV table",
+        help="add a trained model's predictions to a table",
         description="Read a table, add what a model trained by `cylstm train` predicts, write it.",
         epilog=EPILOG,
     )
     parser.set_defaults(run=run)
     parser.add_argument("model", metavar="MODEL.safetensors", help="a model from `cylstm train`")
     parser.add_argument("data", metavar="DATA.csv", help="a table with the columns it learned from")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT.csv", help="where to write")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT.csv",
+        help="where to write: CSV, perhaps compressed (.csv.gz), .xlsx or .parquet",
+    )
     parser.add_argument(
         "--time-format",
         metavar="FORMAT",
@@ -64,8 +77,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the exit status."""
     check_output(args.output, args.model, args.data)
-    if Path(args.output).suffix.lower() in (".xlsx", ".xlsm", ".parquet"):
-        raise ValueError(f"{args.output}: only CSV is written (.csv, .csv.gz)")
+    check_format(args.output)
     arguments.use_threads(args)
     model, recipe = load_trained(args.model)
     table = read_table(args.data, missing=recipe.missing, notations=recipe.notations, progress=True)
@@ -84,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         table = _add_predictions(problem, model, ends, args.escape_formulas)
     table = table.without_rows(rows, rows + timeline.found.filled)
-    write_file(args.output, pack(Path(args.output), table.to_bytes()))
+    write_file(args.output, encode_table(args.output, table, timeline.axis, _notation(problem)))
     say("saved", f"{args.output}: {count(len(table), 'row')}")
     return 0
 

@@ -10,8 +10,8 @@ K rows ahead (the horizon).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +34,8 @@ PRIOR_WINDOWS = 4
 #: Windows from which the linear path learns, at most: of more, one of every few. It has some tens
 #: of weights, and neighbours share most of their values.
 MOST_WINDOWS = 20_000
-#: Windows that the linear path sees at once, as copies.
-BLOCK = 4096
+#: Windows that are looked at together: a view, or a copy for the linear path, of each takes memory.
+BLOCK = 2**12
 
 
 class Problem:
@@ -44,15 +44,30 @@ class Problem:
     def __init__(self, recipe: Recipe, table: Table, timeline: Timeline) -> None:
         self.recipe, self.table, self.timeline = recipe, table, timeline
         self._read_target()
-        columns: list[Column | CalendarColumn] = [*recipe.columns, *recipe.calendar]
-        history, stop = self._history(), 0
-        width = history.shape[1] + sum(len(column.features) for column in columns)
-        self.features: NDArray[Any] = np.empty((len(timeline), width), np.float32)
-        for block in chain([history], (column.encode(table, timeline) for column in columns)):
-            if needs_float64(block.mean(axis=0), block.std(axis=0)):
-                self.features = self.features.astype(np.float64, copy=False)
+        self.features = self._features()
+
+    def _features(self) -> NDArray[Any]:
+        """All features, (N, F): float32 where that tells values apart, else float64.
+
+        Columns are encoded twice, so that all of them never lie there as float64.
+        """
+        width, wide = 0, False
+        for block in self._blocks():
+            width += block.shape[1]
+            wide = wide or needs_float64(block.mean(axis=0), block.std(axis=0))
+        features = np.empty((len(self.timeline), width), np.float64 if wide else np.float32)
+        stop = 0
+        for block in self._blocks():
             start, stop = stop, stop + block.shape[1]
-            self.features[:, start:stop] = block
+            features[:, start:stop] = block
+        return features
+
+    def _blocks(self) -> Iterator[Floats]:
+        """The features column by column, each (N, any number)."""
+        yield self._history()
+        columns: list[Column | CalendarColumn] = [*self.recipe.columns, *self.recipe.calendar]
+        for column in columns:
+            yield column.encode(self.table, self.timeline)
 
     def sequences(self, ends: Positions) -> list[NDArray[Any]]:
         """The model's input for windows that end at these positions: views, (T_i, F)."""
@@ -81,7 +96,8 @@ class Problem:
 
     def predict(self, model: SequenceModel, ends: Positions) -> NDArray[Any]:
         """What a model says for these windows, in the target's own terms."""
-        return np.asarray(model.predict(self.sequences(ends)))
+        blocks = [ends[begin : begin + BLOCK] for begin in range(0, len(ends), BLOCK)]
+        return np.concatenate([model.predict(self.sequences(block)) for block in blocks])
 
     def unit(self, model: SequenceModel) -> float | None:
         """What predicted numbers differ by, about; None for what is written to seven digits."""
@@ -91,11 +107,11 @@ class Problem:
         """What one would say without a model, knowing the training windows; by name."""
         raise NotImplementedError
 
-    def prepare(self, training: Positions, validation: Positions) -> None:
-        """Learn what comes before the network; it changes the recipe."""
+    def prepare(self, training: Positions, past: Positions) -> None:
+        """Learn what comes before the network from all windows but the held-out ones, `past`."""
 
-    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
-        """Learn what comes after the network; it changes the recipe."""
+    def finish(self, model: SequenceModel, validation: Positions, past: Positions) -> None:
+        """Learn what comes after the network; like `prepare` it changes the recipe."""
 
     def _read_target(self) -> None:
         raise NotImplementedError
@@ -200,14 +216,14 @@ class ForecastProblem(Problem):
     def unit(self, model: SequenceModel) -> float | None:
         return float(self.spread.min())
 
-    def prepare(self, training: Positions, validation: Positions) -> None:
-        """Fit the linear path to the training windows, chosen by those and the validation's."""
-        self._learn_linear(training, validation, refit=False)
+    def prepare(self, training: Positions, past: Positions) -> None:
+        """Fit the linear path to the training windows, weighed by all that are past."""
+        self._learn_linear(past, np.isin(past, training))
 
-    def finish(self, model: SequenceModel, training: Positions, validation: Positions) -> None:
+    def finish(self, model: SequenceModel, validation: Positions, past: Positions) -> None:
         """Choose the share of the network's correction that validation bears out.
 
-        Then the linear path is fitted once more, to the validation windows too.
+        Then the linear path is fitted once more, to all windows that are past.
         """
         if not len(validation):
             return
@@ -218,7 +234,7 @@ class ForecastProblem(Problem):
         worth = len(validation) / np.arange(1, self.recipe.horizon + 1)  # since targets overlap
         share = share * worth / (worth + PRIOR_WINDOWS)
         self.recipe = replace(self.recipe, network_share=tuple(map(float, share)))
-        self._learn_linear(training, validation, refit=True)
+        self._learn_linear(past, np.ones(len(past), bool))
 
     def last_known(self) -> Positions:
         """For each position the last one of its series whose target is known; -1 if none is."""
@@ -228,9 +244,7 @@ class ForecastProblem(Problem):
             latest[places] = places.start + known[-1] if len(known) else -1
         return latest
 
-    def _learn_linear(self, training: Positions, validation: Positions, *, refit: bool) -> None:
-        ends = np.concatenate([training, validation])
-        fitted = refit | (np.arange(len(ends)) < len(training))
+    def _learn_linear(self, ends: Positions, fitted: NDArray[np.bool_]) -> None:
         every = -(-len(ends) // MOST_WINDOWS)
         ends, fitted = ends[::every], fitted[::every]
         start = self.timeline.start[ends]
@@ -257,6 +271,8 @@ class ForecastProblem(Problem):
 
     def _future(self, ends: Positions) -> Floats:
         """Known inputs of the rows ahead, (M, K, Q)."""
+        if not self.known_inputs.shape[1]:
+            return np.empty((len(ends), self.recipe.horizon, 0))
         start, stop = self.timeline.start[ends, None], self.timeline.stop[ends, None]
         places = ends[:, None] + np.arange(1, self.recipe.horizon + 1)
         series = np.searchsorted(np.unique(self.timeline.start), start)

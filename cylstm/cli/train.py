@@ -48,11 +48,13 @@ how the table is read
   out, as are texts that hardly repeat, unless --inputs or --categories name them.
   Each series is cut in time; its last rows are held out of the training.
 
-examples
+examples (`cylstm sample` writes sales.csv; the others stand for tables of yours)
   the next value of a series
       cylstm train sales.csv --target sales
+  the next seven, with promotions that are planned for them
+      cylstm train sales.csv --target sales --horizon 7 --future promotion
   the next twelve months
-      cylstm train sales.csv --target sales --time month --season 12 --horizon 12
+      cylstm train months.csv --target sales --time month --season 12 --horizon 12
   many shops in one table
       cylstm train shops.csv --target sales --group shop --time day
   a number for each row
@@ -352,17 +354,18 @@ def _run(args: argparse.Namespace, ending: signals.Ending) -> int:
     say("model", describe_network(model))
     problem.release_table()
     del table
-    problem.prepare(ends[TRAINING], ends[VALIDATION])
+    past = problem.known_ends(parts != TEST)
+    problem.prepare(ends[TRAINING], past)
 
     try:
         history = _fit(args, model, problem, ends)
     except cylstm.DivergenceError as error:
         if len(error.history):  # what the epochs before it have earned is not lost
-            _judge_and_save(args, problem, model, ends)
+            _judge_and_save(args, problem, model, ends, past)
         raise
     if not len(history):  # Ctrl-C in the first epoch: nothing is worth saving yet
         raise KeyboardInterrupt(ending.number)
-    _judge_and_save(args, problem, model, ends)
+    _judge_and_save(args, problem, model, ends, past)
     return ending.status if history.stopped == "interrupted" else 0
 
 
@@ -391,9 +394,13 @@ def _time(args: argparse.Namespace, table: Table) -> AxisReading | str | list[st
 
 
 def _judge_and_save(
-    args: argparse.Namespace, problem: Problem, model: cylstm.SequenceModel, ends: list[Positions]
+    args: argparse.Namespace,
+    problem: Problem,
+    model: cylstm.SequenceModel,
+    ends: list[Positions],
+    past: Positions,
 ) -> None:
-    problem.finish(model, ends[TRAINING], ends[VALIDATION])
+    problem.finish(model, ends[VALIDATION], past)
     model.extras["table"] = problem.recipe.to_dict()
     model.save(args.output)  # a process that is told to end may not have the time to judge
     judged = TEST if args.test_fraction else VALIDATION

@@ -1,28 +1,40 @@
-"""The linear path of a forecast: one ridge regression for each lead, chosen by later windows.
+"""The linear path of a forecast: simple forecasts and regressions, weighted by what came later.
 
-Every candidate is an anchor (a naive forecast) plus a ridge regression on the window, so that the
-weighted mean of candidates is again one linear map of the window. It follows trends and seasons
-from few rows, where a network alone would not.
+Each candidate starts from an anchor, which is a forecast in closed form (the last value, the last
+season, exponential smoothing), and adds a ridge regression of what the anchor leaves on the
+window's values. Anchors and regressions are linear maps of the window, and so is their weighted
+mean. It follows trends and seasons from few rows, where a network alone would not.
 
-Letters: M windows, W rows in a window, K leads (rows ahead), Q known future inputs.
+Which candidates count, and how much, is decided by rolling origin: they are fitted to the windows
+before a point in time and judged by those after it; the weights, none negative and of sum 1, are
+those of the least squared error there (stacked regression, Breiman 1996).
+
+Letters: M windows, W rows in a window, K leads (rows ahead), Q known future inputs, A anchors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .anchors import make_anchors
+
 Floats = NDArray[np.float64]
+Chosen = NDArray[np.bool_]
 
 #: Penalties, as multiples of the mean square of the regression's inputs.
-PENALTIES = (1e-6, 1e-4, 1e-2, 1e-1, 1.0, 1e3)
+PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-4, 1e-6)
 #: The parts of the windows, in the order of time, that rolling-origin evaluation judges by.
-FOLD_EDGES = (0.6, 0.8, 1.0)
+FOLD_EDGES = ((0.6, 0.8, 1.0), (0.7, 0.85, 1.0))
+#: Lags of a regression, at most: as many, and as a share of the windows that it is fitted to.
+MOST_LAGS, LAGS_PER_WINDOW = 64, 1 / 4
+#: Leads that lie within this share of a lead are judged together with it.
+NEAR = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -75,10 +87,10 @@ def fit_linear(
     future: Floats,
     targets: Floats,
     place: Floats,
-    fitted: NDArray[np.bool_],
+    fitted: Chosen,
     season: int = 0,
 ) -> LinearPath:
-    """Choose candidates by rolling origin and fit them.
+    """Weigh candidates by rolling origin and fit them.
 
     Parameters
     ----------
@@ -96,74 +108,117 @@ def fit_linear(
     -------
     LinearPath
     """
-    folds, width = _folds(place), windows.shape[1]
+    horizon, width = targets.shape[1], windows.shape[1]
+    folds = _folds(place)
     origin = windows.mean()  # products of what is far from zero would lose what it varies by
-    paths = []
-    for lead in range(1, targets.shape[1] + 1):
-        rows = _Rows(windows - origin, future[:, lead - 1], targets[:, lead - 1] - origin)
-        sums = [(rows.moments(before), rows.moments(judged)) for before, judged in folds]
-        candidates = list(_candidates(width, lead, season))
-        errors = [
-            sum(judged.error(before.fit(*candidate)) for before, judged in sums)
-            for candidate in candidates
+    naive, smoothed = make_anchors(width, horizon, season)
+    lags = _lags(width, season, min(int(before.sum()) for before, _ in folds))
+    rows = _Rows(windows - origin, future, targets - origin)
+    parts = [(rows.part(before), rows.part(judged)) for before, judged in folds]
+    whole = rows.part(fitted)
+    finals, errors = [], []
+    for lead in range(horizon):
+        anchors = naive[:, lead], np.concatenate(smoothed)[:, lead]
+        products = [
+            judged.moments(lead).error_products(before.moments(lead).candidates(*anchors, lags))
+            for before, judged in parts
         ]
-        shares = _shares(errors, [anchor for anchor, *_ in candidates])
-        whole = rows.moments(fitted)
-        paths.append(sum(share * whole.fit(*candidates[i]) for i, share in shares.items()))
-    weights = np.array(paths)
+        errors.append(np.sum(products, axis=0))
+        finals.append(whole.moments(lead).candidates(*anchors, lags))
+    kinds = _kinds(len(naive), [len(each) for each in smoothed], len(errors[0]))
+    judged_windows = sum(int(judged.sum()) for _, judged in folds) / len(FOLD_EDGES)
+    shares = [
+        _stack(pooled, kinds, judged_windows / lead)  # since targets overlap
+        for lead, pooled in enumerate(_with_near_leads(errors), start=1)
+    ]
+    weights = np.array([share @ final for share, final in zip(shares, finals, strict=True)])
     bias = weights[:, -1] + origin * (1.0 - weights[:, :width].sum(axis=1))
     return LinearPath(weights[:, :width], weights[:, width:-1], bias)
 
 
-def _folds(place: Floats) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+# --- rolling origin ------------------------------------------------------------------------------
+
+
+def _folds(place: Floats) -> list[tuple[Chosen, Chosen]]:
     """Windows to fit to and later ones to judge by; all for both where there are too few."""
-    edges = np.quantile(place, FOLD_EDGES)
-    folds = [(place < first, (place >= first) & (place <= last)) for first, last in pairwise(edges)]
+    folds = []
+    for shares in FOLD_EDGES:
+        edges = np.quantile(place, shares)
+        folds += [
+            (place < first, (place >= first) & (place <= last)) for first, last in pairwise(edges)
+        ]
     everything = np.ones(len(place), bool)
     return [fold for fold in folds if fold[0].any()] or [(everything, everything)]
 
 
-def _shares(errors: list[float], anchors: list[Floats]) -> dict[int, float]:
-    """The best candidate of each anchor, weighted by its inverse squared mean squared error.
+def _lags(width: int, season: int, windows: int) -> list[int]:
+    """How many of the last rows a regression looks at: some counts to choose from."""
+    most = max(1, min(width, MOST_LAGS, int(LAGS_PER_WINDOW * windows)))
+    return sorted({min(most, count) for count in (1, 2, 4, 12, season + 1, width)})
 
-    Several anchors are steadier than the one that a few folds favour.
+
+def _with_near_leads(errors: Sequence[Floats]) -> Iterator[Floats]:
+    """Each lead's products of errors with those of the leads near it, all in units of the best."""
+    units = [products / max(np.diag(products).min(), 1e-300) for products in errors]
+    for lead in range(1, len(units) + 1):
+        reach = int(NEAR * lead)
+        yield np.sum(units[max(lead - 1 - reach, 0) : lead + reach], axis=0)
+
+
+def _kinds(naive: int, smoothed: Sequence[int], candidates: int) -> list[slice]:
+    """Which candidates are of one kind, in their order in `_Moments.candidates`."""
+    each = (candidates - 2 * sum(smoothed)) // naive
+    sizes = [each] * naive + [2 * count for count in smoothed]
+    return [slice(stop - size, stop) for size, stop in zip(sizes, np.cumsum(sizes), strict=True)]
+
+
+def _stack(products: Floats, kinds: Sequence[slice], windows: float) -> Floats:
+    """Weights of the candidates from the products of their errors in so many windows.
+
+    Of each kind only the best counts, since they are much alike. How far two kinds err together is
+    known from so many windows, and is drawn to nothing as if one more had said so.
     """
-    best: dict[bytes, int] = {}
-    for i in np.argsort(errors, kind="stable"):
-        best.setdefault(anchors[i].tobytes(), int(i))
-    weights = {i: max(errors[i], 1e-12) ** -2.0 for i in best.values()}
-    return {i: weight / sum(weights.values()) for i, weight in weights.items()}
+    from scipy.optimize import nnls
+
+    squares = np.diag(products)
+    best = [kind.start + int(squares[kind].argmin()) for kind in kinds]
+    own = np.diag(squares[best])
+    shrunk = (windows * products[np.ix_(best, best)] + own) / (windows + 1.0)
+    # The least a' E a with sum 1 is that of |R a|^2, R'R = E, where the sum has a large weight.
+    values, vectors = np.linalg.eigh(shrunk)
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    weight = 1e3 * np.sqrt(own.max()) or 1.0
+    found, _ = nnls(
+        np.vstack([root, np.full(len(best), weight)]), np.append(np.zeros(len(best)), weight)
+    )
+    shares = np.zeros(len(products))
+    shares[best] = found / found.sum()
+    return shares
 
 
-def _candidates(width: int, lead: int, season: int) -> Iterator[tuple[Floats, bool, int, float]]:
-    """Anchor (weights of the window), whether levels are regressed on, lags, penalty."""
-    lags = sorted({width, min(width, 12), min(width, 4), min(width, max(season + 1, 1))})
-    zero, last = np.zeros(width), np.eye(width)[-1]
-    anchors = [(zero, True), (last, False)]
-    if season:
-        ago = season * -(-lead // season) - lead  # rows before the last, of the same place
-        place = np.eye(width)[-1 - ago]
-        anchors.append((place, False))
-        if width > season:  # the last season again, moved by the change since a season ago
-            anchors.append((place + last - np.eye(width)[-1 - season], False))
-    for (anchor, levels), count, penalty in product(anchors, lags, PENALTIES):
-        yield anchor, levels, count, penalty
+# --- regressions ---------------------------------------------------------------------------------
 
 
 class _Rows:
-    """Windows, known future inputs and targets of one lead, side by side."""
+    """Windows, known future inputs and targets of some rows."""
 
     def __init__(self, windows: Floats, future: Floats, targets: Floats) -> None:
-        self.table = np.column_stack([windows, future, np.ones(len(windows)), targets])
-        self.width = windows.shape[1]
+        self.windows, self.future, self.targets = windows, future, targets
+        self.products = windows.T @ windows
 
-    def moments(self, chosen: NDArray[np.bool_]) -> _Moments:
-        part = self.table[chosen]
-        return _Moments(part.T @ part, self.width)
+    def part(self, chosen: Chosen) -> _Rows:
+        return _Rows(self.windows[chosen], self.future[chosen], self.targets[chosen])
+
+    def moments(self, lead: int) -> _Moments:
+        """Sums of products for one lead, which share those of the windows."""
+        ones = np.ones(len(self.windows))
+        others = np.column_stack([self.future[:, lead], ones, self.targets[:, lead]])
+        across = self.windows.T @ others
+        sums = np.block([[self.products, across], [across.T, others.T @ others]])
+        return _Moments(sums, self.windows.shape[1])
 
 
-@dataclass(frozen=True)
-class _Moments:
+class _Moments(NamedTuple):
     """Sums of products over some rows: all that their regressions and errors depend on.
 
     Attributes
@@ -177,32 +232,60 @@ class _Moments:
     sums: Floats
     width: int
 
-    def fit(self, anchor: Floats, levels: bool, lags: int, alpha: float) -> Floats:
-        """Weights of the whole window, of the future inputs and the bias, in one vector."""
-        basis = self._basis(levels, lags)
-        inputs, count = self.sums[:-2], self.sums[-2, -2]
-        rest = (
-            self.sums[:-1, -1] - self.sums[:-1, : self.width] @ anchor
-        )  # products with what the anchor leaves
-        mean, offset = basis.T @ inputs[:, -2] / count, rest[-1] / count
-        gram = basis.T @ inputs[:, :-2] @ basis - count * np.outer(mean, mean)
-        penalty = alpha * max(np.trace(gram) / max(len(gram), 1), 1e-12)
-        products = basis.T @ rest[:-1] - count * mean * offset
-        slope = np.linalg.solve(gram + penalty * np.eye(len(gram)), products)
-        weights = basis @ slope
-        weights[: self.width] += anchor
-        return np.append(weights, offset - mean @ slope)
+    def candidates(self, naive: Floats, smoothed: Floats, lags: Sequence[int]) -> Floats:
+        """Weights of windows, future inputs and 1 of each candidate, from simple to complex.
 
-    def error(self, weights: Floats) -> float:
-        """Sum of squared errors of such weights over the rows."""
-        misses = np.append(weights, -1.0)
-        return max(float(misses @ self.sums @ misses), 0.0)
+        Each naive anchor (A, W) alone, with a bias, and with ridge regressions of each number of
+        lags and penalty; then each smoothed anchor alone and with a bias.
+        """
+        size = len(self.sums) - 1
+        alone, rest = self._leave(naive)
+        found = [alone, self._with_bias(alone, rest)]
+        for count in lags:
+            ridges = [self._ridges(alone[:1], rest[:1], count, levels=True)]
+            if len(alone) > 1:
+                ridges.append(self._ridges(alone[1:], rest[1:], count, levels=False))
+            found += [np.concatenate(each) for each in zip(*ridges, strict=True)]
+        regressed = np.stack(found, axis=1).reshape(-1, size)
+        alone, rest = self._leave(smoothed)
+        shifted = np.stack([alone, self._with_bias(alone, rest)], axis=1).reshape(-1, size)
+        return np.concatenate([regressed, shifted])
 
-    def _basis(self, levels: bool, lags: int) -> Floats:
-        """Columns of the regression as combinations of the inputs: levels, or less the last."""
-        size = len(self.sums) - 2
-        basis = np.eye(size)[:, self.width - lags :]
+    def _leave(self, anchors: Floats) -> tuple[Floats, Floats]:
+        """Anchors as weights, and the products of inputs with what they leave of the targets."""
+        alone = np.zeros((len(anchors), len(self.sums) - 1))
+        alone[:, : self.width] = anchors
+        return alone, self.sums[:-1, -1] - alone @ self.sums[:-1, :-1]
+
+    def _with_bias(self, alone: Floats, rest: Floats) -> Floats:
+        weights = alone.copy()
+        weights[:, -1] = rest[:, -1] / self.sums[-2, -2]
+        return weights
+
+    def _ridges(self, alone: Floats, rest: Floats, lags: int, *, levels: bool) -> Iterator[Floats]:
+        """Ridge regressions of what anchors leave on the last `lags` values, for each penalty.
+
+        On the values themselves or, unless `levels`, on how far they are from the last one: a
+        series that wanders is not drawn back to where it was.
+        """
+        inputs, count = slice(self.width - lags, len(self.sums) - 2), self.sums[-2, -2]
+        basis = np.eye(inputs.stop - inputs.start)
         if not levels:
-            basis[self.width - 1, : lags - 1] = -1.0
+            basis[lags - 1, : lags - 1] = -1.0
             basis = np.delete(basis, lags - 1, axis=1)
-        return basis
+        mean, offset = basis.T @ self.sums[inputs, -2] / count, rest[:, -1] / count
+        gram = basis.T @ self.sums[inputs, inputs] @ basis - count * np.outer(mean, mean)
+        products = rest[:, inputs] @ basis - count * np.outer(offset, mean)
+        values, vectors = np.linalg.eigh(gram)
+        scale = max(values.sum() / max(len(values), 1), 1e-12)
+        for penalty in PENALTIES:
+            slopes = (products @ vectors / (np.maximum(values, 0) + penalty * scale)) @ vectors.T
+            weights = alone.copy()
+            weights[:, inputs] += slopes @ basis.T
+            weights[:, -1] = offset - slopes @ mean
+            yield weights
+
+    def error_products(self, weights: Floats) -> Floats:
+        """Sums over the rows of the products of each two candidates' errors."""
+        misses = np.column_stack([weights, np.full(len(weights), -1.0)])
+        return misses @ self.sums @ misses.T

@@ -9,6 +9,7 @@ learned from training rows alone.
     reading.py           a file to a table
     csvtext.py           the text of a CSV file: where its records and columns lie
     packing.py           compressed files
+    writing.py           a table to a file: CSV, Excel, Parquet
     chunks.py            columns put together from the chunks in which a file is read
     digits.py            numbers out of cells of a fixed width, all cells at once
     table.py             the table, and its columns as text, numbers, times
@@ -36,6 +37,7 @@ from .reading import read_table
 from .table import Table
 from .time_axis import AxisReading, TimeAxis
 from .timeline import TEST, TRAINING, VALIDATION, Timeline, find_time
+from .writing import check_format, encode_table
 
 __all__ = [
     "TEST",
@@ -49,6 +51,8 @@ __all__ = [
     "TimeAxis",
     "Timeline",
     "calendar_columns",
+    "check_format",
+    "encode_table",
     "find_suspect",
     "find_time",
     "learn_columns",

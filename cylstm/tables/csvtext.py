@@ -7,10 +7,12 @@ import io
 import re
 import unicodedata
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .chunks import TextChunks, Texts
 from .optional import import_pandas
@@ -22,9 +24,34 @@ if TYPE_CHECKING:
 DELIMITERS = "\t;|,"
 #: Records that are looked at to find the delimiter.
 _SAMPLE = 100
+#: Rows among which an example is chosen.
+_EXAMPLES = 100
 #: Cells, and rows at least, that are parsed at once: few enough for what is temporary to stay small
 #: beside the file.
 _CHUNK_CELLS, _CHUNK_ROWS = 2**18, 4096
+
+
+class FilePart(NamedTuple):
+    """Bytes that are read from a file whenever they are wanted, so that they take no memory."""
+
+    path: str
+    start: int
+    size: int
+    checksum: int
+
+    @classmethod
+    def of(cls, path: str, start: int, data: bytes) -> FilePart:
+        """Where bytes lie that were read from a file."""
+        return cls(path, start, len(data), zlib.crc32(data))
+
+    def read(self) -> bytes:
+        """Read them again; ValueError if they are not the same, more after them does not matter."""
+        with open(self.path, "rb") as file:
+            file.seek(self.start)
+            data = file.read(self.size)
+        if len(data) != self.size or zlib.crc32(data) != self.checksum:
+            raise ValueError(f"{self.path}: the file was changed since it was read")
+        return data
 
 
 @dataclass(frozen=True)
@@ -35,8 +62,8 @@ class CsvText:
     ----------
     path : str
         Where it came from, for messages.
-    data : bytes
-        The text without byte order mark and without empty rows at its end.
+    kept : bytes or FilePart
+        The text without byte order mark and without empty rows at its end, or where it lies.
     delimiter : str
         What stands between the cells.
     header : tuple of str
@@ -57,7 +84,7 @@ class CsvText:
     """
 
     path: str
-    data: bytes
+    kept: bytes | FilePart
     delimiter: str
     header: tuple[str, ...]
     names: tuple[str, ...]
@@ -151,6 +178,23 @@ class CsvText:
         return list(zip(*(row + [""] * (width - len(row)) for row in cells), strict=True))
 
     @cached_property
+    def examples(self) -> list[tuple[str, ...]]:
+        """Cells of each column in the first rows, among which examples are chosen."""
+        return self.head(_EXAMPLES)
+
+    @property
+    def data(self) -> bytes:
+        """The text without byte order mark and without empty rows at its end."""
+        return self.kept if isinstance(self.kept, bytes) else self.kept.read()
+
+    def left_in_file(self) -> CsvText:
+        """The same, whose text is read anew whenever it is wanted; not where it was converted."""
+        whole = self.encoding == "utf-8" and self.newline != "\r" and Path(self.path).is_file()
+        if not whole or not isinstance(self.kept, bytes):
+            return self
+        return replace(self, kept=FilePart.of(self.path, len(self.mark), self.kept))
+
+    @cached_property
     def most_rows(self) -> int:
         """Not less than the number of rows."""
         return self.data.count(b"\n") + 1
@@ -174,17 +218,22 @@ class CsvText:
         names = [*self.names, *columns]
         width, records = len(self.header), self.records()
         cells = zip(*([name, *column] for name, column in columns.items()), strict=True)
-        lines = [self.prefix.rstrip("\r\n")] if self.prefix else []
+        file = io.BytesIO(self.mark)
+        file.seek(0, io.SEEK_END)
+        text = io.TextIOWrapper(file, self.encoding, newline="")
+        if self.prefix:
+            text.write(self.prefix.rstrip("\r\n") + self.newline)
         for record, size in records:
             new = [self.quote(cell) for cell in next(cells, ())]
             # A row may lack cells at its end, or have empty ones beyond the header's.
             whole = record.removesuffix(self.delimiter * (size - width))
             whole += self.delimiter * (width - size)
-            lines.append(self.delimiter.join([whole, *new]))
+            text.write(self.delimiter.join([whole, *new]) + self.newline)
         for row in zip(*(rows[name] for name in rows), strict=True):
             given = dict(zip(rows, map(self.quote, row), strict=True))
-            lines.append(self.delimiter.join(given.get(name, "") for name in names))
-        return self.mark + self.newline.join([*lines, ""]).encode(self.encoding)
+            text.write(self.delimiter.join(given.get(name, "") for name in names) + self.newline)
+        text.flush()
+        return file.getvalue()
 
 
 def normal_name(name: str) -> str:

@@ -45,8 +45,7 @@ def read_digits(
     whole, decimals = np.zeros(size), np.zeros(size, np.uint8)
     for row, kind in zip(rows, kinds, strict=True):
         state = _translate(state + kind, following)
-        digit = kind <= _DIGIT
-        whole = np.where(digit, 10.0 * whole + (row - ord("0")), whole)
+        np.copyto(whole, 10.0 * whole + (row - ord("0")), where=kind <= _DIGIT)
         decimals += state == _DECIMAL * _KINDS
     read = _translate(state + np.uint8(_NONE), following) == _END * _KINDS
     read &= (whole < _EXACT) & (decimals <= _EXACT_POWER)

@@ -41,6 +41,11 @@ _PACKINGS = {
 }
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file's name tells that it is compressed."""
+    return path.suffix.lower() in _PACKINGS
+
+
 def unpack(path: Path) -> bytes:
     """What a file holds, without the compression that its name tells.
 

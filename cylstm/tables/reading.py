@@ -24,7 +24,7 @@ from .numbers import (
     join_cells,
 )
 from .optional import import_package, import_pandas
-from .packing import unpack
+from .packing import is_packed, unpack
 from .table import Column, Table
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def read_table(
     plan = _plan(source, missing)
     columns = _read_columns(source, plan, missing, progress)
     return Table(
-        source,
+        source if _is_converted(Path(path)) else source.left_in_file(),
         {name: columns[place] for place, name in enumerate(source.names)},
         plan.decimal,
         {source.names[place]: notation for place, notation in plan.notations.items()},
@@ -127,7 +127,9 @@ def _read_source(path: Path) -> CsvText:
 def _read_excel(path: Path) -> pd.DataFrame:
     """The first sheet."""
     import_package("openpyxl", f"{path.suffix} files need")
-    return import_pandas().read_excel(path, keep_default_na=False, na_values=[""])
+    frame = import_pandas().read_excel(path, keep_default_na=False, na_values=[""])
+    # Integers beside holes are floats to pandas, but not to whoever reads the output.
+    return frame.convert_dtypes(convert_string=False, convert_boolean=False)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -135,6 +137,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     frame = import_pandas().read_parquet(path, dtype_backend="numpy_nullable")
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index(named) if named else frame
+
+
+def _is_converted(path: Path) -> bool:
+    """Whether what a file holds is not the text of a table as it is."""
+    return path.suffix.lower() in _FRAMES or is_packed(path)
 
 
 _FRAMES = {".xlsx": _read_excel, ".xlsm": _read_excel, ".parquet": _read_parquet}

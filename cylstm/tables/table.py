@@ -29,21 +29,10 @@ from .optional import import_pandas
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .times import DateNotation, NumberNotation
-
 #: Numbers as pandas read them (int or float), or texts.
 Column: TypeAlias = "NDArray[Any] | Texts"
-#: Rows among which an example is chosen.
-_EXAMPLES = 100
 #: From here on, numbers as they are read may be the same where the cells are not.
 _INEXACT = 2.0**53
-
-
-class TimeColumn(NamedTuple):
-    """A column as points in time, and how it writes them."""
-
-    instants: pd.Series
-    notation: DateNotation | NumberNotation
 
 
 class Numbers(NamedTuple):
@@ -142,18 +131,17 @@ class Table:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All cells as text, without surrounding blanks."""
-        return import_pandas().DataFrame({name: self.text(name) for name in self.columns})
+        """All cells as text, without surrounding blanks, and those that were added."""
+        columns = {name: self.text(name) for name in self.columns}
+        for name, cells in self.added.items():
+            whole = [*cells, *self.appended.get(name, [""] * self._new_rows)]
+            columns[name] = import_pandas().Series(whole, dtype=object)
+        return import_pandas().DataFrame(columns)
 
     def first_text(self, name: str) -> str:
         """The first cell of a column that holds something, of the file's first rows; else empty."""
-        cells = self._head[self.source.names.index(self._key(name))]
+        cells = self.source.examples[self.source.names.index(self._key(name))]
         return next((cell for cell in cells if cell.lower() not in MISSING), "")
-
-    @cached_property
-    def _head(self) -> list[tuple[str, ...]]:
-        """Cells of the file's first rows, by the place of their column."""
-        return self.source.head(_EXAMPLES)
 
     def labels(self, names: str | Sequence[str] | None) -> pd.Series:
         """Cells of one or some columns as one text that tells rows apart, shape (N,)."""
@@ -223,25 +211,12 @@ class Table:
         """For each column the longest number among its first cells, as text and as read."""
         found = {}
         for name in names:
-            head = self._head[self.source.names.index(self._key(name))]
+            head = self.source.examples[self.source.names.index(self._key(name))]
             cells = import_pandas().Series(head, dtype=object)
             values = self.notation(name).parse(cells)
             longest = int(cells.str.len().where(np.isfinite(values), -1).argmax())
             found[name] = cells.iloc[longest], float(values[longest])
         return found
-
-    def times(self, name: str) -> TimeColumn:
-        """A column as points in time: dates or numbers.
-
-        Raises
-        ------
-        ValueError
-            If a cell is neither, or missing, or if cells can be read in two ways.
-        """
-        from .time_axis import read_axis
-
-        reading = read_axis(self, (name,), np.zeros(len(self), np.int64))
-        return TimeColumn(import_pandas().Series(reading.instants), reading.axis.notation)
 
     def duplicates(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of `rows` repeat an earlier one of them in every cell; none from `with_rows`."""

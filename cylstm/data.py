@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .arrays import BLOCK_NUMBERS, needs_float64
+from .arrays import BLOCK_NUMBERS, as_size, needs_float64
 
 LENGTH_JITTER = 0.1
 BLOCK_STEPS = 2**14
@@ -65,22 +65,30 @@ def fold(sequence: Array, samples: int) -> Array:
     ----------
     sequence : array (T, I)
     samples : int
+        At least 1.
 
     Returns
     -------
     array (ceil(T / samples), samples * I)
         The samples of a step stand in their order. A view where possible.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For samples that are not a whole number from 1, or a sequence without an axis I.
+
     Examples
     --------
     >>> fold(np.array([[1], [2], [3]]), 2).tolist()
     [[1, 1], [2, 3]]
     """
+    sequence, samples = np.asarray(sequence), as_size(samples, "samples")
+    if sequence.ndim != 2:
+        raise ValueError(f"sequence: expected shape (T, I), got {sequence.shape}")
     missing = -len(sequence) % samples
-    whole = (
-        np.concatenate([sequence[:1].repeat(missing, axis=0), sequence]) if missing else sequence
-    )
-    return whole.reshape(len(whole) // samples, samples * whole.shape[1])
+    if missing:
+        sequence = np.concatenate([sequence[:1].repeat(missing, axis=0), sequence])
+    return sequence.reshape(len(sequence) // samples, samples * sequence.shape[1])
 
 
 def batches(

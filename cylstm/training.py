@@ -204,7 +204,10 @@ def _warn_unless_learned(trainer: Trainer) -> None:
         return
     advice = "Try more epochs or another learning_rate."
     if trainer.training.pooled and trainer.lengths.mean() > LONG:
-        advice = "Try fold= and forget_bias=1.0 for such long sequences, and more epochs."
+        advice = (
+            "Try fold= and forget_bias=1.0 for such long sequences, and more epochs (see the guide "
+            "to long series)."
+        )
     warnings.warn(
         f"fit: the training loss is {min(losses):.4g}, no better than {ignorant:.4g}, which one "
         f"answer for every x has: nothing was learned of x. {advice}",

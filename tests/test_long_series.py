@@ -47,6 +47,18 @@ def test_fold_puts_consecutive_samples_into_a_step() -> None:
             np.testing.assert_array_equal(found, folded_by_hand(sequence, samples))
 
 
+@pytest.mark.parametrize(
+    ("sequence", "samples", "message"),
+    [
+        (np.zeros((3, 2)), 0, r"samples: expected an integer in 1\.\."),
+        (np.zeros(3), 2, r"sequence: expected shape \(T, I\), got \(3,\)"),
+    ],
+)
+def test_what_cannot_be_folded(sequence: np.ndarray, samples: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        data.fold(sequence, samples)
+
+
 def test_a_model_that_folds_is_one_of_folded_steps() -> None:
     folding, plain = make(fold=4), make(input_size=8)
     plain.load_state_dict(folding.state_dict())

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 
 pytest.importorskip("pandas")
@@ -11,6 +14,7 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 from cylstm.tables import TimeAxis, Timeline, read_table
+from cylstm.tables.languages import LANGUAGES
 
 
 def unpadded(form):
@@ -202,6 +206,19 @@ NOTATIONS = [
 ]  # fmt: skip
 
 
+#: Names of months and weekdays, as files have them: the language that is found, what writes them.
+IN_LANGUAGES = [
+    ("de", "d. MMM y", "%d. %b %Y"), ("de", "EE dd.MM.y", "%a %d.%m.%Y"), ("de", "MMMM y", "%b %Y"),
+    ("fr", "d MMM y", "%d %b %Y"), ("fr", "EEEE d MMMM y", "%a %d %b %Y"), ("fr", "EE dd/MM/y", "%a %d/%m/%Y"),
+    ("es", "d 'de' MMMM 'de' y", "%d de %b de %Y"), ("es", "d-MMM-yy", "%d-%b-%y"),
+    ("it", "d MMMM y", "%d %b %Y"), ("it", "EE d MMM y", "%a %d %b %Y"),
+    ("nl", "d MMMM y", "%d %b %Y"), ("pt", "d 'de' MMMM 'de' y", "%d de %b de %Y"),
+    ("pt", "EEEE, d MMM y", "%a, %d %b %Y"), ("sv", "EEEE d MMMM y", "%a %d %b %Y"),
+    ("da", "EEEE 'den' d. MMMM y", "%a den %d. %b %Y"), ("nb", "EEEE d. MMM y", "%a %d. %b %Y"),
+    ("fi", "d. MMMM y", "%d. %b %Y"), ("pl", "d MMMM y", "%d %b %Y"), ("cs", "d. MMMM y", "%d. %b %Y"),
+]  # fmt: skip
+
+
 @pytest.fixture
 def timeline(tmp_path):
     """The order of a table with these cells of times."""
@@ -236,3 +253,71 @@ def test_notation(timeline, start, freq, zone, write, read, following):
         )
         assert (pd.DatetimeIndex(line.instants) == expected.tz_localize(None)).all()
     assert TimeAxis.from_dict(line.axis.to_dict()) == line.axis
+
+
+# --- names in other languages -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [str, str.upper])
+@pytest.mark.parametrize(("language", "written", "read"), IN_LANGUAGES)
+def test_names_in_another_language(timeline, monkeypatch, language, written, read, case):
+    dates = pytest.importorskip("babel.dates")
+    days = pd.date_range("2021-03-01", periods=402, freq="MS" if "d" not in written else "D")
+    cells = [case(dates.format_date(day, written, locale=language)) for day in days]
+    line = timeline(cells[:400])
+    assert (
+        str(line.axis.notation).casefold() == f"{read}, names in {LANGUAGES[language]}".casefold()
+    )
+    assert (pd.DatetimeIndex(line.instants) == days[:400]).all()
+    assert line.cells_after([399], 2) == {"t": cells[400:]}
+    stored = TimeAxis.from_dict(json.loads(json.dumps(line.axis.to_dict())))
+    assert stored == line.axis
+    monkeypatch.setitem(sys.modules, "babel", None)  # the model knows the names
+    assert timeline(cells[:300], time=stored).axis == line.axis
+
+
+def test_months_that_did_not_come_yet_are_written_in_the_style_of_the_others(timeline):
+    pytest.importorskip("babel")
+    for cells, following in (
+        (["1. Okt 2021", "2. Okt 2021"], "3. Okt 2021"),
+        (["30. Mrz 2021", "31. Mrz 2021"], "01. Apr 2021"),
+        (["30. okt. 2021", "31. okt. 2021"], "01. nov. 2021"),
+        (["29 JANV. 2021", "30 JANV. 2021", "31 JANV. 2021"], "01 FÉVR. 2021"),
+        (["28 février 2022"], ""),
+        (["27 fevrier 2022", "28 fevrier 2022"], "01 mars 2022"),
+        (["30. Sep 2021", "1. Okt 2021", "2. Okt 2021"], "3. Okt 2021"),
+        (["28. Feb 2021", "1. Mär 2021", "2. Mär 2021"], "3. Mär 2021"),
+    ):
+        assert timeline(cells).cells_after([len(cells) - 1], 1)["t"][0] == following
+
+
+def test_without_babel_an_error_says_what_to_install(timeline, monkeypatch):
+    monkeypatch.setitem(sys.modules, "babel", None)
+    with pytest.raises(ValueError, match=r"row 1: '3\. Mär 2022' is not .*pip install babel"):
+        timeline(["3. Mär 2022", "4. Mär 2022"])
+    assert timeline(["3 Mar 2022", "4 Mar 2022"])
+
+
+def test_babel_is_imported_only_for_what_may_be_dates(timeline, monkeypatch):
+    monkeypatch.setitem(sys.modules, "babel", None)
+    for cells in (["Haus", "Hof"], ["12", "x"]):
+        with pytest.raises(ValueError, match=r"is not a number or a date$"):
+            timeline(cells)
+
+
+def test_words_of_no_language_are_no_dates(timeline):
+    pytest.importorskip("babel")
+    with pytest.raises(ValueError, match=r"row 2: '4 Hof 2022' is not a number or a date$"):
+        timeline(["3 Haus 2022", "4 Hof 2022"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"language": "xx"}, {"months": ["Mär"]}, {"weekdays": [1] * 7}, {"months": ["\\1"] * 12}],
+)
+def test_damaged_names_are_refused(timeline, damage):
+    pytest.importorskip("babel")
+    data = timeline(["3. Mär 2022", "4. Mär 2022"]).axis.to_dict()
+    data["notation"]["dates"]["names"] |= damage
+    with pytest.raises(ValueError, match=r"no names of months|damaged"):
+        TimeAxis.from_dict(data)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cylstm.arrays import quote
 
 from .frequency import Frequency
+from .languages import may_have_names
 from .numbers import is_missing
 from .optional import import_pandas
 from .table import Table
@@ -324,7 +325,7 @@ def _kind(table: Table, name: str) -> str:
 def _is_no_time(cell: str) -> bool:
     """Whether a cell, in a column whose name does not say so, is a count, a price or a text."""
     return bool(re.fullmatch(r"[-\d.,]{1,7}", cell)) or not (
-        candidates(cell) or re.fullmatch(r"[\d.,]+", cell)
+        candidates(cell) or re.fullmatch(r"[\d.,]+", cell) or may_have_names(cell)
     )
 
 

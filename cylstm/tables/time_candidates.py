@@ -49,8 +49,8 @@ _RUNS = {
     6: ("%Y%m", "%y%m%d", "%d%m%y", "%m%d%y", "%m%Y"),
     4: ("%Y",),
 }
-_QUARTER = {"q", "qtr", "quarter"}
-_WEEK = {"w", "kw", "cw", "wk", "week"}
+QUARTER_MARKS = {"q", "qtr", "quarter"}
+WEEK_MARKS = {"w", "kw", "cw", "wk", "week"}
 _CLOCK_RUNS = {6: "%H%M%S", 4: "%H%M", 2: "%H", 1: "%H"}
 
 
@@ -62,7 +62,7 @@ def candidates(cell: str) -> list[Candidate]:
 
 
 def _candidates(cell: str) -> list[Candidate]:
-    cell, zone = _without_zone(cell)
+    cell, zone = without_zone(cell)
     starts = 10 if re.match(r"\d{4}:\d{2}:\d{2}\b", cell) else 0  # after a date with colons
     clock = _CLOCK.search(cell, starts)
     if clock is None:
@@ -76,7 +76,7 @@ def _candidates(cell: str) -> list[Candidate]:
     return found
 
 
-def _without_zone(cell: str) -> tuple[str, str]:
+def without_zone(cell: str) -> tuple[str, str]:
     """A cell without what names its zone, and the directive for that."""
     match = _ZONE.search(cell)
     if match is None or not (":" in cell or "T" in cell):
@@ -148,10 +148,10 @@ def _numeral_orders(
 ) -> Iterator[list[str]]:
     """What the numerals of a cell may be, in the order in which they stand there."""
     kinds = "".join("s" if len(numeral) < 3 else str(len(numeral))[0] for numeral in numerals)
-    if _QUARTER & set(words):
-        yield from _marked(numerals, tokens, _QUARTER, "q", "Yy")
-    elif _WEEK & set(words):
-        yield from _marked(numerals, tokens, _WEEK, "V", "G")
+    if QUARTER_MARKS & set(words):
+        yield from _marked(numerals, tokens, QUARTER_MARKS, "q", "Yy")
+    elif WEEK_MARKS & set(words):
+        yield from _marked(numerals, tokens, WEEK_MARKS, "V", "G")
     elif named:
         yield from (["%" + letter for letter in order] for order in _ORDERS_BY_NAME.get(kinds, ()))
     elif len(numerals) == 1:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import time_formats as formats
+from .languages import Names
 from .optional import import_pandas
 from .zones import from_clock, from_names, from_offsets, to_wall, zone_info
 
@@ -76,12 +77,15 @@ class DateNotation:
         The first of the hundred years that two digits stand for.
     midnight_24 : bool
         Whether midnight is hour 24 of the day that ends.
+    names : Names or None
+        What the file calls months and weekdays; None: as in English.
     """
 
     formats: tuple[str, ...]
     zone: str = ""
     first_year: int = FIRST_YEAR
     midnight_24: bool = False
+    names: Names | None = None
 
     @property
     def names_zone(self) -> bool:
@@ -119,6 +123,8 @@ class DateNotation:
 
     def read_clock(self, texts: pd.Series) -> Clock:
         """What the clock shows in cells, NaT where it cannot be read, and what names its zone."""
+        if self.names is not None:
+            texts = self.names.to_english(texts)
         wall = np.full(len(texts), np.datetime64("NaT"), "datetime64[us]")
         tails = np.full(len(texts), "", object)
         for form in reversed(self.formats):  # most cells have the longest
@@ -166,7 +172,12 @@ class DateNotation:
             moments = list(pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(zone))
         if self.midnight_24:
             moments = [formats.Midnight24.of(moment) for moment in moments]
-        return [formats.write(self._shortest(moment), moment) for moment in moments]
+        return [formats.write(self._form_for(moment), moment) for moment in moments]
+
+    def _form_for(self, moment: Any) -> str:
+        """The format to write a moment in."""
+        form = self._shortest(moment)
+        return form if self.names is None else self.names.put_into(form, moment)
 
     def _shortest(self, moment: Any) -> str:
         """The first format that loses nothing."""
@@ -182,7 +193,8 @@ class DateNotation:
     def __str__(self) -> str:
         forms = " or ".join(formats.readable(form) for form in self.formats)
         zone = f", zone {self.zone}" if self.zone else ""
-        return f"{forms}{zone}"
+        names = f", {self.names}" if self.names else ""
+        return f"{forms}{names}{zone}"
 
 
 def parse_dates(form: str, texts: pd.Series) -> NDArray[Any]:
@@ -362,4 +374,6 @@ def notation_from_dict(data: Mapping[str, Any]) -> DateNotation | NumberNotation
         zone_info(zone)
     if not 0 < first_year < 9900:
         raise ValueError(f"first_year: expected a year, got {first_year}")
-    return DateNotation(forms, zone, first_year, bool(dates["midnight_24"]))
+    named = dates.get("names")
+    names = None if named is None else Names.from_dict(named)
+    return DateNotation(forms, zone, first_year, bool(dates["midnight_24"]), names)

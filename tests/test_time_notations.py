@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pandas")
@@ -62,11 +63,22 @@ def hour_24(form):
 
 
 def month_upper(form):
-    return lambda moment: moment.strftime(form).upper()
+    return lambda moment: (form(moment) if callable(form) else moment.strftime(form)).upper()
 
 
 def month_lower(form):
     return lambda moment: moment.strftime(form).lower()
+
+
+def dotted(form):
+    return lambda moment: moment.strftime(
+        form.replace("%p", "a.m." if moment.hour < 12 else "p.m.")
+    )
+
+
+def until(form, mark, end):
+    hour = pd.Timedelta(hours=1)
+    return lambda moment: moment.strftime(form) + mark + (moment + hour).strftime(end)
 
 
 def iso(moment):
@@ -185,6 +197,17 @@ NOTATIONS = [
     ("2023-11-28", "250ns", None, fraction("%H:%M:%S.#", 9), "%H:%M:%S.%f", "00:00:00.000015000"),
     ("2023-11-28 08:30", "min", None, "%H:%M", "%H:%M", "09:30"),
     ("2023-11-28 08:30", "min", None, "%I:%M %p", "%I:%M %p", "09:30 AM"),
+    (*HOURS, None, dotted("%d/%m/%Y %I:%M %p"), "%d/%m/%Y %I:%M %p", "01/12/2023 08:00 a.m."),
+    (*HOURS, None, month_upper(dotted("%m/%d/%y %I:%M:%S%p")), "%m/%d/%y %I:%M:%S%p", "12/01/23 08:00:00A.M."),
+    (*DAYS, None, "%a %Y-%m-%d", "%a %Y-%m-%d", "Fri 2022-02-18"),
+    (*DAYS, None, "%A, %d.%m.%Y", "%A, %d.%m.%Y", "Friday, 18.02.2022"),
+    (*DAYS, None, "%d/%m/%Y (%a)", "%d/%m/%Y (%a)", "18/02/2022 (Fri)"),
+    ("2020-12-28", "W-MON", None, "%G%V", "%G%V", "202208"),
+    (*HOURS, None, "%d.%m.%Y %H%M%S", "%d.%m.%Y %H%M%S", "01.12.2023 080000"),
+    # spans
+    (*HOURS, None, until("%d.%m.%Y %H:%M", " - ", "%d.%m.%Y %H:%M"), "%d.%m.%Y %H:%M, the start of a span of 1:00:00", "01.12.2023 08:00 - 01.12.2023 09:00"),
+    (*HOURS, None, until("%d/%m/%Y %H:%M", " - ", "%d/%m/%Y %H:%M"), "%d/%m/%Y %H:%M, the start of a span of 1:00:00", "01/12/2023 08:00 - 01/12/2023 09:00"),
+    (*HOURS, None, until("%Y-%m-%d %H:%M", " to ", "%H:%M"), "%Y-%m-%d %H:%M, the start of a span of 1:00:00", "2023-12-01 08:00 to 09:00"),
     # zones
     (*HOURS, "UTC", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z, zone UTC", "2023-12-01T08:00:00Z"),
     (*HOURS, "UTC", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S%z, zone UTC", "20231201T080000Z"),
@@ -321,3 +344,64 @@ def test_damaged_names_are_refused(timeline, damage):
     data["notation"]["dates"]["names"] |= damage
     with pytest.raises(ValueError, match=r"no names of months|damaged"):
         TimeAxis.from_dict(data)
+
+
+# --- spans, clocks in numbers, weeks ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mark", "last_end"),
+    [(" - ", "00:00"), (" - ", "24:00"), ("-", "00:00"), (" \u2013 ", "24:00")],
+)
+def test_a_span_in_a_column_beside_the_date(timeline, mark, last_end):
+    ends = [f"{hour:02}:00" for hour in range(1, 24)] + [last_end]
+    cells = [
+        (f"{day:02}.01.2023", f"{hour:02}:00{mark}{end}")
+        for day in (1, 2, 3)
+        for hour, end in enumerate(ends)
+    ]
+    line = timeline(cells[:70], ("Date", "Time"))
+    assert line.axis.notation.span.seconds == 3600
+    assert "the start of a span of 1:00:00" in str(line.axis.notation)
+    assert line.instants[1] == np.datetime64("2023-01-01T01:00")
+    following = line.cells_after([69], 2)
+    assert [*zip(following["Date"], following["Time"], strict=True)] == cells[70:]
+    stored = TimeAxis.from_dict(json.loads(json.dumps(line.axis.to_dict())))
+    assert timeline(cells, ("Date", "Time"), stored).axis.notation == line.axis.notation
+
+
+def test_an_offset_is_no_span(timeline):
+    line = timeline([f"2023-01-{day:02} 00:00-01:00" for day in range(1, 9)])
+    assert line.axis.notation.zone == "-01:00"
+    assert line.axis.notation.span is None
+
+
+def test_a_cell_that_is_no_span_among_spans(timeline):
+    with pytest.raises(ValueError, match="row 2: '01:00' is not a span of time"):
+        timeline(["00:00 - 01:00", "01:00"])
+    with pytest.raises(ValueError, match="is not a span of time that ends after its start"):
+        timeline(["22.1.2023 05:00 - 21.1.2023 05:00"])
+
+
+@pytest.mark.parametrize("date", ["%d.%m.%Y", "%Y%m%d", "%m/%d/%Y"])
+@pytest.mark.parametrize(("clock", "step"), [("%H%M%S", "90min"), ("%H%M", "30min")])
+def test_clocks_that_are_numbers_without_leading_zeros(timeline, date, clock, step):
+    moments = pd.date_range("2023-01-13", periods=100, freq=step)
+    cells = [(m.strftime(date), str(int(m.strftime(clock)))) for m in moments]
+    line = timeline(cells[:48], ("Date", "Time"))
+    assert (pd.DatetimeIndex(line.instants) == moments[:48]).all()
+    assert str(line.axis.notation) == f"{date} {clock}"
+    following = line.cells_after([47], 50)
+    assert [*zip(following["Date"], following["Time"], strict=True)] == cells[48:98]
+
+
+def test_weeks_and_months_in_six_digits(timeline):
+    with pytest.raises(ValueError, match=r"'201802' can be .*%Y%m.*%G%V.*--time-format"):
+        timeline([f"2018{month:02}" for month in range(1, 13)])
+    cells = [f"2018{month:02}" for month in range(1, 13)]
+    for form, first in (("%Y%m", "2018-02-01"), ("%G%V", "2018-01-08")):
+        line = timeline(cells, time_format=form)
+        assert line.instants[1] == np.datetime64(first)
+    assert timeline([*cells, "201901"]).cells_after([12], 1) == {"t": ["201902"]}
+    weeks = [f"{year}{week:02}" for year in (2018, 2019) for week in range(1, 53)]
+    assert timeline(weeks).cells_after([103], 1) == {"t": ["202001"]}

@@ -20,6 +20,7 @@ learned from training rows alone.
     time_candidates.py   which formats a cell may have
     times.py             notations: how a column writes points in time
     time_formats.py      formats of dates: strptime's, with how a file writes them
+    time_spans.py        cells with the start and the end of a span
     languages.py         names of months and weekdays in other languages than English
     frequency.py         at which times a series has rows
     zones.py             time zones that explain offsets, names and doubled hours

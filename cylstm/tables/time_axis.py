@@ -19,7 +19,7 @@ from .numbers import is_missing
 from .optional import import_pandas
 from .table import Table
 from .time_candidates import candidates
-from .time_formats import COLUMN_BREAK, COLUMN_MARK, bare, directives
+from .time_formats import COLUMN_BREAK, COLUMN_MARK, UNPADDED, bare, directives
 from .time_inference import CellError, Inference, UndecidedTimesError, find_zone, infer_times
 from .times import DateNotation, NumberNotation, Times, is_none, notation_from_dict
 from .zones import to_wall
@@ -230,9 +230,21 @@ def _joined(table: Table, columns: Sequence[str]) -> pd.Series:
     texts = first
     for name, other in zip(columns[1:], others, strict=True):
         mark = _MARKS.get(name.lower(), "") if other.str.isdecimal().all() else ""
-        texts = texts + COLUMN_BREAK + (COLUMN_MARK + mark if mark else "") + other
+        cells = other
+        if digits := _unpadded_digits(other):
+            mark, cells = UNPADDED, other.str.zfill(digits)
+        texts = texts + COLUMN_BREAK + (COLUMN_MARK + mark if mark else "") + cells
     missing = [is_missing(other) for other in others]
     return texts.mask(np.logical_or.reduce(missing), "") if missing else texts
+
+
+def _unpadded_digits(cells: pd.Series) -> int:
+    """How many digits 93000 and 0 should have, as 9:30:00 and midnight; 0 for other cells."""
+    lengths = set(cells[cells != ""].str.len())
+    clock = lengths and max(lengths) in (4, 5, 6) and len(lengths) > 1
+    if not clock or not cells.str.fullmatch(r"0|[1-9]\d*|").all():
+        return 0
+    return 4 if max(lengths) == 4 else 6
 
 
 # --- which columns hold times -------------------------------------------------------------------

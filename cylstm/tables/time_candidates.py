@@ -17,9 +17,10 @@ class Candidate(NamedTuple):
     date: str
 
 
+_HALF = r"(?:[AaPp]\.[Mm]\.|[AaPp][Mm](?![a-z]))"
 _CLOCK = re.compile(
-    r"(?<!\d)\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?!\d)(?:\s?[AaPp][Mm](?![a-z]))?"
-    r"|(?<!\d)\d{1,2}\s?[AaPp][Mm](?![a-z])"
+    rf"(?<!\d)\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:[.,]\d{{1,9}})?)?(?!\d)(?:\s?{_HALF})?"
+    rf"|(?<!\d)\d{{1,2}}\s?{_HALF}"
 )
 #: Cells with more characters hold no time, but a text.
 LONGEST = 60
@@ -46,7 +47,7 @@ _RUNS = {
     10: ("%Y%m%d%H", "%y%m%d%H%M"),
     8: ("%Y%m%d", "%d%m%Y", "%m%d%Y"),
     7: ("%Y%j",),
-    6: ("%Y%m", "%y%m%d", "%d%m%y", "%m%d%y", "%m%Y"),
+    6: ("%Y%m", "%G%V", "%y%m%d", "%d%m%y", "%m%d%y", "%m%Y"),
     4: ("%Y",),
 }
 QUARTER_MARKS = {"q", "qtr", "quarter"}
@@ -92,7 +93,7 @@ def as_candidate(form: str) -> Candidate:
 
 def _clock(text: str) -> str:
     """The format of a time of day."""
-    half = re.search(r"(\s?)[AaPp][Mm]\Z", text)
+    half = re.search(rf"(\s?){_HALF}\Z", text)
     digits = text[: half.start()] if half else text
     rest = digits.split(":")[1:]
     form = "%I" if half else "%H"
@@ -161,6 +162,8 @@ def _numeral_orders(
             runs = [form for form in _RUNS.get(len(numerals[0]), ()) if "d" in form]
             yield from ([form, _CLOCK_RUNS[len(numerals[1])]] for form in runs)
         clock = [f"%{letter}" for letter in "HMSf"][: max(0, len(numerals) - 3)]
+        if len(numerals) == 4 and len(numerals[3]) in (4, 6):  # digits of a clock run together
+            clock = [_CLOCK_RUNS[len(numerals[3])]]
         for order in _ORDERS.get(kinds[:3], ()):
             if len(order) + len(clock) == len(numerals):
                 yield [*(f"%{letter}" for letter in order), *clock]

@@ -22,6 +22,7 @@ from .languages import find_names, may_have_names
 from .numbers import is_missing
 from .optional import import_pandas
 from .time_candidates import Candidate, as_candidate, candidates
+from .time_spans import Span, split
 from .times import (
     EPOCHS,
     Clock,
@@ -87,6 +88,8 @@ def infer_times(texts: pd.Series, series: NDArray[np.int64], given: str | None =
     if (missing := is_missing(texts)).any():
         numeric = given is None and _looks_numeric(texts)
         raise CellError(int(np.argmax(missing)), _NUMBER if numeric else _DATE)
+    if split(texts.iloc[0])[1]:
+        return _infer_spans(texts, series, given)
     if may_have_names(texts.iloc[0], ["Jan"]):  # or else 3. Mär 2022 is read as %m. Mär %Y
         named = _readings_by_names(texts, series, given, 0)
         return _decide(named or list(_readings(texts, series, given)), texts, series)
@@ -97,6 +100,42 @@ def infer_times(texts: pd.Series, series: NDArray[np.int64], given: str | None =
         if not readings:
             raise
     return _decide(readings, texts, series)
+
+
+def _infer_spans(texts: pd.Series, series: NDArray[np.int64], given: str | None) -> Inference:
+    """Read spans of time by their starts."""
+    starts, marks, ends = (
+        import_pandas().Series(some, dtype=object) for some in zip(*map(split, texts), strict=True)
+    )
+    if (single := marks == "").any():
+        raise CellError(int(np.argmax(single)), "a span of time (as the column's others are)")
+    inference = infer_times(starts, series, given)
+    notation = inference.times.notation
+    assert isinstance(notation, DateNotation)  # starts have colons
+    span = _find_span(notation.read_clock(starts).wall, marks.iloc[0], ends)
+    return replace(inference, times=inference.times._replace(notation=replace(notation, span=span)))
+
+
+def _find_span(starts: NDArray[Any], mark: str, ends: pd.Series) -> Span:
+    """How the ends of spans are written, and how long most are."""
+    best, longest = (0.0, 0), Span(mark, "%H:%M", 0)
+    for candidate in candidates(ends.iloc[0]):
+        notation = DateNotation((candidate.form,), midnight_24=True)
+        lengths = notation.read_clock(ends).wall - starts
+        if not notation.has_date:
+            lengths %= np.timedelta64(1, "D")
+        sizes, counts = np.unique(lengths[~np.isnat(lengths)], return_counts=True)
+        if len(sizes):
+            seconds = int(sizes[counts.argmax()] / np.timedelta64(1, "s")) or 86_400
+            late = bool(ends.str.contains(r"\b24:", regex=True).any())
+            form = formats.as_written(candidate.form, _spread(ends))
+            merit = (counts.max() / len(ends), seconds > 0)
+            best, longest = max(
+                (best, longest), (merit, Span(mark, form, seconds, late)), key=lambda pair: pair[0]
+            )
+    if not longest.seconds > 0:
+        raise CellError(0, "a span of time that ends after its start")
+    return longest
 
 
 class CellError(ValueError):

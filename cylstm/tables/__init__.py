@@ -33,7 +33,7 @@ Letters: N rows, F features (a number is one feature, a category column one for 
 from .calendar_columns import CalendarColumn, calendar_columns
 from .columns import Column, learn_columns
 from .csvtext import normal_name
-from .numbers import Notation, find_suspect
+from .numbers import Notation, find_suspect, find_unit
 from .packing import pack
 from .reading import read_table
 from .table import Table
@@ -57,6 +57,7 @@ __all__ = [
     "encode_table",
     "find_suspect",
     "find_time",
+    "find_unit",
     "learn_columns",
     "normal_name",
     "pack",

@@ -363,7 +363,7 @@ def with_y(name, cells):
             [44951 + n for n in range(80)],
             "44951 may be Excel's number of the day 2023-01-25",
         ),
-        ("n", range(80, 0, -1), "n: falls with every row"),
+        ("n", range(80, 0, -1), "warning     n: falls with every row"),
         ("n", range(80, 0, -1), "newest first? --time n sorts by it"),
         ("x", [-9999 if n == 7 else n % 4 for n in range(80)], "x: -9999 comes 1 time, all others"),
         ("id", [2**53 + 3 * (n % 7) for n in range(80)], "id: integers beyond 2^53 such as '9007"),
@@ -388,7 +388,7 @@ def test_a_doubtful_column_is_pointed_out(cli, name, cells, said):
         ("room", [f"{n % 4} beds" for n in range(80)]),
         ("text", [f"Model {n % 7 + 2010}" for n in range(80)]),
         ("hour", [n % 24 for n in range(80)]),
-        ("price", [20000 + n % 5 for n in range(80)]),
+        ("weekly_price", [20000 + n % 5 for n in range(80)]),
     ],
 )
 def test_what_is_not_doubtful(cli, name, cells):

@@ -227,7 +227,7 @@ def test_missing_values_and_columns_are_dealt_with_and_said(cli, folder):
         "sky: 1 cell, which belong to no category",
         "sales: 2 rows neither learned nor judged",
         "name: 70 different texts in 70 rows",
-        "number: rises or falls with every row",
+        "number: rises with every row",
         "2 categories: sky",
         "split       70 rows for training, 10 to choose the epoch, 20 held out",
     ):

@@ -1,10 +1,13 @@
 """The command line on tables as people have them: notations, marks, names, groups, files."""
 
+# ruff: noqa: E501 (a row of a table is a line)
+
 from __future__ import annotations
 
 import csv
 import gzip
 import math
+import re
 import sys
 import unicodedata
 
@@ -14,7 +17,7 @@ import pytest
 import cylstm
 from cylstm.cli import main
 from cylstm.cli.recipe import Recipe
-from cylstm.tables import Column, Notation
+from cylstm.tables import Column, Notation, read_table
 
 pytest.importorskip("pandas")
 
@@ -334,6 +337,154 @@ def test_small_changes_of_large_numbers_are_learned_and_written(cli, task):
     # The wave has a deviation of 0.21; float32 numbers of this size are 8 apart.
     assert np.sqrt(np.mean(errors**2)) < 0.05
     assert max(len(cell.partition(".")[2]) for cell in cells) in (3, 4)
+
+
+# --- what may be meant otherwise ----------------------------------------------------------------
+
+WAVE = [f"{100 + 10 * math.sin(n / 4):.3f}" for n in range(80)]
+DAYS = np.arange("2023-01-25", "2023-04-15", dtype="datetime64[D]").astype(str).tolist()
+
+
+def with_y(name, cells):
+    """A table of a column and a target."""
+    return [name, "y"], [*zip(cells, WAVE, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "said"),
+    [
+        (
+            "date",
+            [f"run {n}" for n in range(80)],
+            "date: not read as times: rows keep the file's order",
+        ),
+        ("at", [*DAYS[:-1], "2023-13-01"], "at: not read as times: rows keep the file's order"),
+        (
+            "date",
+            [44951 + n for n in range(80)],
+            "44951 may be Excel's number of the day 2023-01-25",
+        ),
+        ("n", range(80, 0, -1), "warning     n: falls with every row"),
+        ("n", range(80, 0, -1), "newest first? --time n sorts by it"),
+        ("x", [-9999 if n == 7 else n % 4 for n in range(80)], "x: -9999 comes 1 time, all others"),
+        ("id", [2**53 + 3 * (n % 7) for n in range(80)], "id: integers beyond 2^53 such as '9007"),
+        ("plz", [f"{n % 9:05}" for n in range(80)], "plz: '00000' is read as the number 0"),
+        ("t", [f"{n % 15}.5 °C" for n in range(80)], "t: 15 categories such as '0.5 °C'; without"),
+        ("t", [f"{n} kg" for n in range(80)], "t: numbers with the unit 'kg'; leave it out"),
+    ],
+)
+def test_a_doubtful_column_is_pointed_out(cli, name, cells, said):
+    write("data.csv", *with_y(name, cells))
+    status, out = cli("train", "data.csv", "--target", "y", *QUICK)
+    assert status == 0
+    assert said in out
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("date", DAYS),
+        ("n", range(80)),
+        ("x", [n % 4 for n in range(80)]),
+        ("room", [f"{n % 4} beds" for n in range(80)]),
+        ("text", [f"Model {n % 7 + 2010}" for n in range(80)]),
+        ("hour", [n % 24 for n in range(80)]),
+        ("weekly_price", [20000 + n % 5 for n in range(80)]),
+    ],
+)
+def test_what_is_not_doubtful(cli, name, cells):
+    write("data.csv", *with_y(name, cells))
+    status, out = cli("train", "data.csv", "--target", "y", *QUICK)
+    assert status == 0
+    assert "warning" not in out
+
+
+def test_excels_days_as_the_time_that_is_asked_for(cli):
+    write("data.csv", *with_y("t", [44951 + n for n in range(80)]))
+    _, out = cli("train", "data.csv", "--target", "y", "--time", "t", *QUICK)
+    assert "warning     t: 44951 may be Excel's number of the day 2023-01-25" in out
+
+
+def test_a_target_with_a_unit(cli):
+    write("data.csv", ["y"], [(f"{n % 5}.5 kg",) for n in range(80)])
+    status, out = cli("train", "data.csv", "--target", "y", *QUICK)
+    assert status == 2
+    assert (
+        "column 'y' holds numbers with the unit 'kg', such as '0.5 kg'; leave the unit out" in out
+    )
+    assert "classification" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Sales of 2022\n\nday,y\n1,2\n2,3\n", "begin in line 3, below 'Sales of 2022'; remove"),
+        ("# from me\n# for you\nday;y\n1;2,5\n2;3,5\n", "begin in line 3, below '# from me'"),
+        ("Sales,,\nday,x,y\n1,2,3\n2,3,4\n", "begin in line 2, below 'Sales'"),
+        ("day,y\n01.01.2022,50,25\n02.01.2022,51,25\n", "line 2 has 3 cells, more than the header's 2; "),
+        ("day,y\n1,5\n\n2,51,25\n", "line 4 has 3 cells, more than the header's 2; is one the comma"),
+        ("day;y\n1;5\n2;51;25\n", "line 3 has 3 cells, more than the header's 2"),
+        ("day,y\n,kg\n2022-01-01,5\n2022-01-02,6\n", "'day', row 1: '' is not a number or a date; if row 1 holds units, remove it"),
+        ("x,y\nm/s,kg\n3,5\n2,6\n4,7\n", "'x', row 1: 'm/s' is not a number; if row 1 holds units, remove it"),
+        ("x,y\n3,5\n2,kg\n4,7\n", "'y', row 2: 'kg' is not a number"),
+    ],
+)  # fmt: skip
+def test_files_whose_first_lines_or_commas_are_wrong(cli, tmp_path, text, said):
+    (tmp_path / "data.csv").write_text(text)
+    status, out = cli("train", "data.csv", "--target", "y", *QUICK)
+    assert status == 2
+    assert said in out
+    assert ("units" in out) == ("units" in said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["y\n1,5\n2,5\n", "y\nhello, you\nand, me\n", ",y\n0,1\n1,2\n", "y;;\n1;2;3\n2;3;4\n", "a b,y\n1,2\n"],
+)  # fmt: skip
+def test_headers_that_are_none_of_a_title(tmp_path, text):
+    (tmp_path / "data.csv").write_text(text)
+    assert "y" in read_table(tmp_path / "data.csv").columns
+
+
+def test_an_end_of_line_in_a_name_is_spelt_out(cli):
+    names = ["height\nin m", "sky\nup", "wind\nall", "y\nsum"]
+    rows = [(n % 5, "ab"[n % 2], "", y) for n, y in enumerate(WAVE)]
+    write("data.csv", names, rows)
+    _, out = cli("train", "data.csv", "--target", names[3], *QUICK)
+    for name in names:
+        assert name not in out
+        assert name.replace("\n", "\\n") in out
+
+
+def test_long_floats_are_not_worth_a_line(cli):
+    write("data.csv", ["y"], [(repr(math.sin(n) / 3 + 1e-17),) for n in range(80)])
+    assert "is read as" not in cli("train", "data.csv", "--target", "y", *QUICK)[1]
+
+
+def test_decimal_and_thousands_have_an_example(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "--decimal , reads 1,234 as 1.234, --decimal . as 1234" in out
+    assert "--thousands . reads 1.234 as 1234" in out
+
+
+def test_accuracy_and_share_of_errors_are_shown_everywhere(cli):
+    rows = [(n % 5, "ab"[n % 3 == 0]) for n in range(120)]
+    write("data.csv", ["x", "y"], rows)
+    write("new.csv", ["x", "y"], [*rows, *rows])
+    shares = []
+    for words in (
+        ["train", "data.csv", "--target", "y", "--task", "classification", *QUICK],
+        ["info", "model.safetensors"],
+        ["predict", "model.safetensors", "new.csv", "-o", "out.csv"],
+    ):
+        status, out = cli(*words)
+        assert status == 0
+        assert "accuracy" in out and "share of errors" in out
+        some = re.findall(r"(?:model|accuracy) +([\d.]+) %(?:, share of errors)? +([\d.]+) %", out)
+        shares += [float(accuracy) + float(errors) for accuracy, errors in some]
+    assert shares == pytest.approx([100] * 3, abs=0.02)
 
 
 # --- a table to try the commands on -------------------------------------------------------------

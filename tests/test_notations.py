@@ -256,6 +256,8 @@ def test_a_value_far_from_all_others_that_repeats_is_suspect():
     suspect = find_suspect(np.concatenate([values, [-200] * 5, [np.nan]]))
     assert suspect == (-200, 5, 0.5, 3.5)
     assert find_suspect(np.concatenate([values, [9999] * 3])).value == 9999
+    assert find_suspect(np.concatenate([np.linspace(0, 1, 9), [-9999]])).times == 1
+    assert find_suspect(np.array([15.5, 16.0, 14.5, -99.99])).value == -99.99
     assert find_suspect(np.concatenate([np.linspace(0, 1000, 100), [-1] * 3])).value == -1
 
 
@@ -264,7 +266,9 @@ def test_a_value_far_from_all_others_that_repeats_is_suspect():
     [
         np.linspace(-5, 5, 100),
         np.array([0, 1] * 50),
-        np.concatenate([np.linspace(0, 1, 100), [-999] * 2]),
+        np.concatenate([np.linspace(0, 1, 100), [-998] * 2]),
+        np.concatenate([np.linspace(0, 998, 100), [999]]),
+        np.array([5, 6, -9999]),
         np.concatenate([np.zeros(50), np.linspace(0.1, 20, 50)]),
         np.full(10, np.nan),
         np.array([]),

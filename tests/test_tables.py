@@ -69,8 +69,14 @@ def test_byte_order_mark_is_not_part_of_the_first_name(read):
     [
         (b"", "data.csv: the file is empty"),
         (b"a,b\n", "data.csv: no rows below the header"),
-        (b"a,b\n1,2,3\n4,5,6\n", "data.csv: not a table: rows have more cells than the header"),
-        (b"a,b\n1,2\n1,2,3\n", "data.csv: not a table: Expected 2 fields in line 3, saw 3"),
+        (
+            b"a,b\n1,2,3\n4,5,6\n",
+            "data.csv: not a table: line 2 has 3 cells, more than the header's 2; is one the comma",
+        ),
+        (
+            b"a,b\n1,2\n1,2,3\n",
+            "data.csv: not a table: line 3 has 3 cells, more than the header's 2",
+        ),
         (b"a\nna\xefve\n", r"data.csv: not UTF-8 text \(byte 0xef at offset 4\)"),
     ],
 )
@@ -280,7 +286,8 @@ def test_a_counter_is_no_input_unless_it_is_named(read, values):
     table = read("n,x\n" + "".join(f"{n},{x}\n" for n, x in zip(values, "121", strict=True)))
     columns, ignored = learned(table)
     assert [column.name for column in columns] == ["x"]
-    assert ignored == {"n": "rises or falls with every row, like a time"}
+    said = {"123": "rises with every row, like a time", "321": "newest first? --time n sorts by it"}
+    assert ignored["n"].endswith(said[values])
     assert [column.name for column in learned(table, names=["n"])[0]] == ["n"]
 
 

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
+import numpy as np
 import pytest
 
 pytest.importorskip("pandas")
@@ -11,6 +15,7 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 from cylstm.tables import TimeAxis, Timeline, read_table
+from cylstm.tables.languages import LANGUAGES
 
 
 def unpadded(form):
@@ -58,11 +63,22 @@ def hour_24(form):
 
 
 def month_upper(form):
-    return lambda moment: moment.strftime(form).upper()
+    return lambda moment: (form(moment) if callable(form) else moment.strftime(form)).upper()
 
 
 def month_lower(form):
     return lambda moment: moment.strftime(form).lower()
+
+
+def dotted(form):
+    return lambda moment: moment.strftime(
+        form.replace("%p", "a.m." if moment.hour < 12 else "p.m.")
+    )
+
+
+def until(form, mark, end):
+    hour = pd.Timedelta(hours=1)
+    return lambda moment: moment.strftime(form) + mark + (moment + hour).strftime(end)
 
 
 def iso(moment):
@@ -181,6 +197,17 @@ NOTATIONS = [
     ("2023-11-28", "250ns", None, fraction("%H:%M:%S.#", 9), "%H:%M:%S.%f", "00:00:00.000015000"),
     ("2023-11-28 08:30", "min", None, "%H:%M", "%H:%M", "09:30"),
     ("2023-11-28 08:30", "min", None, "%I:%M %p", "%I:%M %p", "09:30 AM"),
+    (*HOURS, None, dotted("%d/%m/%Y %I:%M %p"), "%d/%m/%Y %I:%M %p", "01/12/2023 08:00 a.m."),
+    (*HOURS, None, month_upper(dotted("%m/%d/%y %I:%M:%S%p")), "%m/%d/%y %I:%M:%S%p", "12/01/23 08:00:00A.M."),
+    (*DAYS, None, "%a %Y-%m-%d", "%a %Y-%m-%d", "Fri 2022-02-18"),
+    (*DAYS, None, "%A, %d.%m.%Y", "%A, %d.%m.%Y", "Friday, 18.02.2022"),
+    (*DAYS, None, "%d/%m/%Y (%a)", "%d/%m/%Y (%a)", "18/02/2022 (Fri)"),
+    ("2020-12-28", "W-MON", None, "%G%V", "%G%V", "202208"),
+    (*HOURS, None, "%d.%m.%Y %H%M%S", "%d.%m.%Y %H%M%S", "01.12.2023 080000"),
+    # spans
+    (*HOURS, None, until("%d.%m.%Y %H:%M", " - ", "%d.%m.%Y %H:%M"), "%d.%m.%Y %H:%M, the start of a span of 1:00:00", "01.12.2023 08:00 - 01.12.2023 09:00"),
+    (*HOURS, None, until("%d/%m/%Y %H:%M", " - ", "%d/%m/%Y %H:%M"), "%d/%m/%Y %H:%M, the start of a span of 1:00:00", "01/12/2023 08:00 - 01/12/2023 09:00"),
+    (*HOURS, None, until("%Y-%m-%d %H:%M", " to ", "%H:%M"), "%Y-%m-%d %H:%M, the start of a span of 1:00:00", "2023-12-01 08:00 to 09:00"),
     # zones
     (*HOURS, "UTC", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z, zone UTC", "2023-12-01T08:00:00Z"),
     (*HOURS, "UTC", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S%z, zone UTC", "20231201T080000Z"),
@@ -199,6 +226,19 @@ NOTATIONS = [
     ("2023-11-03 06:00", "30min", NEW_YORK, "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M", "11/04/2023 12:00"),
     ("2023-11-04 06:00", "30min", NEW_YORK, "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M, zone America/New_York", "11/05/2023 11:00"),
     ("2023-09-30 06:00", "h", SYDNEY, "%Y-%m-%d %H:%M:%S%z", "%Y-%m-%d %H:%M:%S%z, zone Australia/Sydney", "2023-10-02 19:00:00+1100"),
+]  # fmt: skip
+
+
+#: Names of months and weekdays, as files have them: the language that is found, what writes them.
+IN_LANGUAGES = [
+    ("de", "d. MMM y", "%d. %b %Y"), ("de", "EE dd.MM.y", "%a %d.%m.%Y"), ("de", "MMMM y", "%b %Y"),
+    ("fr", "d MMM y", "%d %b %Y"), ("fr", "EEEE d MMMM y", "%a %d %b %Y"), ("fr", "EE dd/MM/y", "%a %d/%m/%Y"),
+    ("es", "d 'de' MMMM 'de' y", "%d de %b de %Y"), ("es", "d-MMM-yy", "%d-%b-%y"),
+    ("it", "d MMMM y", "%d %b %Y"), ("it", "EE d MMM y", "%a %d %b %Y"),
+    ("nl", "d MMMM y", "%d %b %Y"), ("pt", "d 'de' MMMM 'de' y", "%d de %b de %Y"),
+    ("pt", "EEEE, d MMM y", "%a, %d %b %Y"), ("sv", "EEEE d MMMM y", "%a %d %b %Y"),
+    ("da", "EEEE 'den' d. MMMM y", "%a den %d. %b %Y"), ("nb", "EEEE d. MMM y", "%a %d. %b %Y"),
+    ("fi", "d. MMMM y", "%d. %b %Y"), ("pl", "d MMMM y", "%d %b %Y"), ("cs", "d. MMMM y", "%d. %b %Y"),
 ]  # fmt: skip
 
 
@@ -236,3 +276,132 @@ def test_notation(timeline, start, freq, zone, write, read, following):
         )
         assert (pd.DatetimeIndex(line.instants) == expected.tz_localize(None)).all()
     assert TimeAxis.from_dict(line.axis.to_dict()) == line.axis
+
+
+# --- names in other languages -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [str, str.upper])
+@pytest.mark.parametrize(("language", "written", "read"), IN_LANGUAGES)
+def test_names_in_another_language(timeline, monkeypatch, language, written, read, case):
+    dates = pytest.importorskip("babel.dates")
+    days = pd.date_range("2021-03-01", periods=402, freq="MS" if "d" not in written else "D")
+    cells = [case(dates.format_date(day, written, locale=language)) for day in days]
+    line = timeline(cells[:400])
+    assert (
+        str(line.axis.notation).casefold() == f"{read}, names in {LANGUAGES[language]}".casefold()
+    )
+    assert (pd.DatetimeIndex(line.instants) == days[:400]).all()
+    assert line.cells_after([399], 2) == {"t": cells[400:]}
+    stored = TimeAxis.from_dict(json.loads(json.dumps(line.axis.to_dict())))
+    assert stored == line.axis
+    monkeypatch.setitem(sys.modules, "babel", None)  # the model knows the names
+    assert timeline(cells[:300], time=stored).axis == line.axis
+
+
+def test_months_that_did_not_come_yet_are_written_in_the_style_of_the_others(timeline):
+    pytest.importorskip("babel")
+    for cells, following in (
+        (["1. Okt 2021", "2. Okt 2021"], "3. Okt 2021"),
+        (["30. Mrz 2021", "31. Mrz 2021"], "01. Apr 2021"),
+        (["30. okt. 2021", "31. okt. 2021"], "01. nov. 2021"),
+        (["29 JANV. 2021", "30 JANV. 2021", "31 JANV. 2021"], "01 FÉVR. 2021"),
+        (["28 février 2022"], ""),
+        (["27 fevrier 2022", "28 fevrier 2022"], "01 mars 2022"),
+        (["30. Sep 2021", "1. Okt 2021", "2. Okt 2021"], "3. Okt 2021"),
+        (["28. Feb 2021", "1. Mär 2021", "2. Mär 2021"], "3. Mär 2021"),
+    ):
+        assert timeline(cells).cells_after([len(cells) - 1], 1)["t"][0] == following
+
+
+def test_without_babel_an_error_says_what_to_install(timeline, monkeypatch):
+    monkeypatch.setitem(sys.modules, "babel", None)
+    with pytest.raises(ValueError, match=r"row 1: '3\. Mär 2022' is not .*pip install babel"):
+        timeline(["3. Mär 2022", "4. Mär 2022"])
+    assert timeline(["3 Mar 2022", "4 Mar 2022"])
+
+
+def test_babel_is_imported_only_for_what_may_be_dates(timeline, monkeypatch):
+    monkeypatch.setitem(sys.modules, "babel", None)
+    for cells in (["Haus", "Hof"], ["12", "x"]):
+        with pytest.raises(ValueError, match=r"is not a number or a date$"):
+            timeline(cells)
+
+
+def test_words_of_no_language_are_no_dates(timeline):
+    pytest.importorskip("babel")
+    with pytest.raises(ValueError, match=r"row 2: '4 Hof 2022' is not a number or a date$"):
+        timeline(["3 Haus 2022", "4 Hof 2022"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"language": "xx"}, {"months": ["Mär"]}, {"weekdays": [1] * 7}, {"months": ["\\1"] * 12}],
+)
+def test_damaged_names_are_refused(timeline, damage):
+    pytest.importorskip("babel")
+    data = timeline(["3. Mär 2022", "4. Mär 2022"]).axis.to_dict()
+    data["notation"]["dates"]["names"] |= damage
+    with pytest.raises(ValueError, match=r"no names of months|damaged"):
+        TimeAxis.from_dict(data)
+
+
+# --- spans, clocks in numbers, weeks ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mark", "last_end"),
+    [(" - ", "00:00"), (" - ", "24:00"), ("-", "00:00"), (" \u2013 ", "24:00")],
+)
+def test_a_span_in_a_column_beside_the_date(timeline, mark, last_end):
+    ends = [f"{hour:02}:00" for hour in range(1, 24)] + [last_end]
+    cells = [
+        (f"{day:02}.01.2023", f"{hour:02}:00{mark}{end}")
+        for day in (1, 2, 3)
+        for hour, end in enumerate(ends)
+    ]
+    line = timeline(cells[:70], ("Date", "Time"))
+    assert line.axis.notation.span.seconds == 3600
+    assert "the start of a span of 1:00:00" in str(line.axis.notation)
+    assert line.instants[1] == np.datetime64("2023-01-01T01:00")
+    following = line.cells_after([69], 2)
+    assert [*zip(following["Date"], following["Time"], strict=True)] == cells[70:]
+    stored = TimeAxis.from_dict(json.loads(json.dumps(line.axis.to_dict())))
+    assert timeline(cells, ("Date", "Time"), stored).axis.notation == line.axis.notation
+
+
+def test_an_offset_is_no_span(timeline):
+    line = timeline([f"2023-01-{day:02} 00:00-01:00" for day in range(1, 9)])
+    assert line.axis.notation.zone == "-01:00"
+    assert line.axis.notation.span is None
+
+
+def test_a_cell_that_is_no_span_among_spans(timeline):
+    with pytest.raises(ValueError, match="row 2: '01:00' is not a span of time"):
+        timeline(["00:00 - 01:00", "01:00"])
+    with pytest.raises(ValueError, match="is not a span of time that ends after its start"):
+        timeline(["22.1.2023 05:00 - 21.1.2023 05:00"])
+
+
+@pytest.mark.parametrize("date", ["%d.%m.%Y", "%Y%m%d", "%m/%d/%Y"])
+@pytest.mark.parametrize(("clock", "step"), [("%H%M%S", "90min"), ("%H%M", "30min")])
+def test_clocks_that_are_numbers_without_leading_zeros(timeline, date, clock, step):
+    moments = pd.date_range("2023-01-13", periods=100, freq=step)
+    cells = [(m.strftime(date), str(int(m.strftime(clock)))) for m in moments]
+    line = timeline(cells[:48], ("Date", "Time"))
+    assert (pd.DatetimeIndex(line.instants) == moments[:48]).all()
+    assert str(line.axis.notation) == f"{date} {clock}"
+    following = line.cells_after([47], 50)
+    assert [*zip(following["Date"], following["Time"], strict=True)] == cells[48:98]
+
+
+def test_weeks_and_months_in_six_digits(timeline):
+    with pytest.raises(ValueError, match=r"'201802' can be .*%Y%m.*%G%V.*--time-format"):
+        timeline([f"2018{month:02}" for month in range(1, 13)])
+    cells = [f"2018{month:02}" for month in range(1, 13)]
+    for form, first in (("%Y%m", "2018-02-01"), ("%G%V", "2018-01-08")):
+        line = timeline(cells, time_format=form)
+        assert line.instants[1] == np.datetime64(first)
+    assert timeline([*cells, "201901"]).cells_after([12], 1) == {"t": ["201902"]}
+    weeks = [f"{year}{week:02}" for year in (2018, 2019) for week in range(1, 53)]
+    assert timeline(weeks).cells_after([103], 1) == {"t": ["202001"]}

@@ -33,6 +33,15 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(name: str) -> str:
+    r"""A name whose ends of lines are spelt out.
+
+    >>> print(one_line("height\nin m"))
+    height\nin m
+    """
+    return name.replace("\r", "\\r").replace("\n", "\\n")
+
+
 def shorten(text: str, most: int) -> str:
     """Text of so many characters at most, cut in its middle.
 

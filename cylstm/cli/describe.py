@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +18,11 @@ from cylstm.tables import (
     Table,
     TimeAxis,
     Timeline,
-    find_suspect,
 )
+from cylstm.tables.columns import FALLING
 
-from .console import count, number, say
+from .console import count, number, one_line, say
+from .doubts import doubts
 from .problem import Problem
 from .recipe import Recipe
 
@@ -44,26 +47,27 @@ def describe_recipe(recipe: Recipe) -> None:
 def _task(recipe: Recipe) -> str:
     window = f"from {count(recipe.window, 'row')}"
     if recipe.task != "forecast":
-        return f"{recipe.task} of {recipe.target} {window} up to its own"
+        return f"{recipe.task} of {one_line(recipe.target)} {window} up to its own"
     season = f", season of {count(recipe.season, 'row')}" if recipe.season else ""
-    return f"forecast of {recipe.target}, {count(recipe.horizon, 'row')} ahead {window}{season}"
+    ahead = f"{count(recipe.horizon, 'row')} ahead"
+    return f"forecast of {one_line(recipe.target)}, {ahead} {window}{season}"
 
 
 def _inputs(recipe: Recipe) -> list[str]:
     """A line for each kind of input."""
     numbers = [column.name for column in recipe.columns if column.categories is None]
-    lines = [f"{recipe.target}: its past"] if recipe.task == "forecast" else []
+    lines = [f"{one_line(recipe.target)}: its past"] if recipe.task == "forecast" else []
     if numbers:
-        lines.append(f"{count(len(numbers), 'number')}: {', '.join(numbers)}")
+        lines.append(f"{count(len(numbers), 'number')}: {', '.join(map(one_line, numbers))}")
     if recipe.future:
-        lines.append(f"known for the rows to come: {', '.join(recipe.future)}")
+        lines.append(f"known for the rows to come: {', '.join(map(one_line, recipe.future))}")
     if recipe.network_share is not None:
         mean = 100 * sum(recipe.network_share) / len(recipe.network_share)
         lines.append(f"linear path, and {mean:.0f} % of the network's correction")
     for column in recipe.columns:
         if column.categories is not None:
             size = count(len(column.categories), "category", "categories")
-            lines.append(f"{size}: {column.name}")
+            lines.append(f"{size}: {one_line(column.name)}")
     if recipe.calendar:
         lines.append(f"calendar: {', '.join(column.name for column in recipe.calendar)}")
     return lines
@@ -95,7 +99,8 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     )
     describe_recipe(recipe)
     for name, reason in ignored.items():
-        say("ignored", f"{name}: {reason}")
+        label = "warning" if reason.startswith(FALLING) and not recipe.time else "ignored"
+        say(label, f"{one_line(name)}: {reason}")
     filled = timeline.found.filled
     for line in (
         _missing_target(table, recipe, filled),
@@ -103,9 +108,8 @@ def describe_data(problem: Problem, parts: NDArray[np.int64], ignored: dict[str,
     ):
         if line:
             say("missing", line)
-    for name in recipe.notations:
-        if line := _suspect(table, name):
-            say("warning", line)
+    for line in doubts(table, recipe, timeline):
+        say("warning", line)
 
 
 def _notations(table: Table, recipe: Recipe) -> list[str]:
@@ -116,28 +120,17 @@ def _notations(table: Table, recipe: Recipe) -> list[str]:
         if not _reads(cell, value):
             columns.setdefault(table.notation(name), []).append(name)
             examples[name] = f"{quote(cell)} is read as {value:.12g}"
-    return [f"{', '.join(names)}: {examples[names[0]]}" for names in columns.values()]
+    return [
+        f"{', '.join(map(one_line, names))}: {examples[names[0]]}" for names in columns.values()
+    ]
 
 
 def _reads(cell: str, value: float) -> bool:
-    """Whether Python reads a cell as the same number."""
+    """Whether Python reads a cell as the same number, but for the rounding of its last digits."""
     try:
-        return float(cell) == value
+        return math.isclose(float(cell), value, rel_tol=1e-12)
     except ValueError:
         return np.isnan(value)
-
-
-def _suspect(table: Table, name: str) -> str:
-    """A value of a column that may mean that there is none; empty if there is no such."""
-    suspect = find_suspect(table.numbers(name))
-    if suspect is None:
-        return ""
-    others = f"{number(suspect.least)} to {number(suspect.greatest)}"
-    value = f"{suspect.value:.12g}"
-    return (
-        f"{name}: {value} comes {suspect.times:,} times, all others are {others}; if it means "
-        f"no value: --missing={value}"
-    )
 
 
 def _order(recipe: Recipe, timeline: Timeline) -> str:
@@ -182,7 +175,7 @@ def _missing_target(table: Table, recipe: Recipe, filled: int) -> str:
     """What is done with rows whose target is missing; empty if only inserted rows lack it."""
     missing = int(table.missing(recipe.target).sum()) - filled
     carried = "; the model sees the value before instead" if recipe.task == "forecast" else ""
-    rows = f"{recipe.target}: {count(missing, 'row')} neither learned nor judged{carried}"
+    rows = f"{one_line(recipe.target)}: {count(missing, 'row')} neither learned nor judged{carried}"
     return rows if missing else ""
 
 
@@ -191,7 +184,7 @@ def _missing(table: Table, column: Column, filled: int) -> str:
     missing = int(table.missing(column.name).sum()) - filled
     if not missing:
         return ""
-    cells = f"{column.name}: {count(missing, 'cell')}"
+    cells = f"{one_line(column.name)}: {count(missing, 'cell')}"
     if column.categories is not None:
         return f"{cells}, which belong to no category"
     mean = number(column.fill)

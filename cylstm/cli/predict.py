@@ -22,7 +22,7 @@ from cylstm.tables import (
 )
 
 from . import arguments, scoring
-from .console import check_output, count, number, outliving_reader, say
+from .console import check_output, count, outliving_reader, say
 from .problem import ForecastProblem, Positions, Problem, make_problem
 from .recipe import Recipe, recipe_of
 from .seen import unseen
@@ -279,7 +279,8 @@ def _report_scores(problem: Problem, ends: Positions, predictions: NDArray[Any])
     else:
         task, found = problem.recipe.task, predictions[np.searchsorted(ends, known)]
         scores = scoring.score(task, problem.truth(known), {"model": found})
-        values = ", ".join(f"{name} {number(value)}" for name, value in scores["model"].items())
+        shown = scoring.in_words(task, scores["model"])
+        values = ", ".join(f"{name} {value}" for name, value in shown.items())
         say("score", f"{values} ({_which(problem, known, new)})")
 
 

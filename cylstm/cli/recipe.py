@@ -21,6 +21,7 @@ from cylstm.tables import (
     TimeAxis,
     Timeline,
     calendar_columns,
+    find_unit,
     learn_columns,
 )
 
@@ -290,6 +291,11 @@ def _check_target(args: argparse.Namespace, table: Table, rows: NDArray[np.bool_
         raise ValueError(f"{table.path}: column {args.target!r} is empty in the training part")
     if args.task != "classification" and not table.looks_numeric(args.target):
         cell = next(iter(table.text(args.target)[~table.missing(args.target)]))
+        if unit := find_unit(table.first_texts(args.target)):
+            raise ValueError(
+                f"{table.path}: column {args.target!r} holds numbers with the unit {unit!r}, such "
+                f"as {quote(cell)}; leave the unit out of the cells"
+            )
         raise ValueError(
             f"{table.path}: column {args.target!r} does not hold numbers but the like of "
             f"{quote(cell)}; use --task classification to predict texts"

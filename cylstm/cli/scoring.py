@@ -45,14 +45,19 @@ def score(
 
 def print_scores(task: str, scores: Mapping[str, Mapping[str, float]]) -> None:
     """Print a row of measures for each prediction."""
-    metrics = metrics_of(task)
+    shown = {name: in_words(task, values) for name, values in scores.items()}
     print_table(
-        ("", *(metric.name for metric in metrics)),
-        [
-            (name, *(number(values[metric.name]) + metric.unit for metric in metrics))
-            for name, values in scores.items()
-        ],
+        ("", *next(iter(shown.values()))),
+        [(name, *values.values()) for name, values in shown.items()],
     )
+
+
+def in_words(task: str, values: Mapping[str, float]) -> dict[str, str]:
+    """Measures as they are shown; beside an accuracy the share of errors."""
+    shown = {metric.name: number(values[metric.name]) + metric.unit for metric in metrics_of(task)}
+    if task == "classification":
+        shown["share of errors"] = f"{number(100 - values['accuracy'])} %"
+    return shown
 
 
 def read_scores(task: str, data: Any) -> dict[str, dict[str, float]]:

@@ -23,9 +23,10 @@ from cylstm.tables import (
     read_table,
 )
 from cylstm.tables.numbers import DECIMALS, SEPARATORS
+from cylstm.tables.time_axis import unread_times
 
 from . import arguments, scoring, signals
-from .console import check_output, count, emit, outliving_reader, say, size
+from .console import check_output, count, emit, one_line, outliving_reader, say, size
 from .describe import describe_data, describe_network
 from .problem import Positions, Problem, make_problem
 from .recipe import DEFAULT_WINDOW, TASKS, learn_recipe, wants_gaps_filled
@@ -119,13 +120,15 @@ def _add_notation_options(group: argparse._ArgumentGroup) -> None:
         "--decimal",
         choices=DECIMALS,
         default="",
-        help="what stands before decimals where a column does not show it (1,234)",
+        help="what stands before decimals where a column does not show it: --decimal , reads 1,234 "
+        "as 1.234, --decimal . as 1234",
     )
     group.add_argument(
         "--thousands",
         choices=SEPARATORS,
         default="",
-        help="what stands between groups of digits where a column does not show it",
+        help="what stands between groups of digits where a column does not show it: --thousands . "
+        "reads 1.234 as 1234",
     )
     group.add_argument(
         "--missing",
@@ -382,7 +385,12 @@ def _time(args: argparse.Namespace, table: Table) -> AxisReading | str | list[st
     """The columns of times that --time names, or that are found; None for the file's order."""
     if args.time is None:
         table.require([args.target])
-        return find_time(table, args.group, [args.target], args.time_format)
+        found = find_time(table, args.group, [args.target], args.time_format)
+        if found is None:
+            for name, advice in unread_times(table, [args.target, *args.group]):
+                order = "not read as times: rows keep the file's order"
+                say("warning", f"{one_line(name)}: {order}; {advice}")
+        return found
     if args.time in table.columns:
         return str(args.time)
     if args.time == "none":

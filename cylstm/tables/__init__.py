@@ -20,6 +20,8 @@ learned from training rows alone.
     time_candidates.py   which formats a cell may have
     times.py             notations: how a column writes points in time
     time_formats.py      formats of dates: strptime's, with how a file writes them
+    time_spans.py        cells with the start and the end of a span
+    languages.py         names of months and weekdays in other languages than English
     frequency.py         at which times a series has rows
     zones.py             time zones that explain offsets, names and doubled hours
     calendar_columns.py  inputs that follow from the time of a row
@@ -31,7 +33,7 @@ Letters: N rows, F features (a number is one feature, a category column one for 
 from .calendar_columns import CalendarColumn, calendar_columns
 from .columns import Column, learn_columns
 from .csvtext import normal_name
-from .numbers import Notation, find_suspect
+from .numbers import Notation, find_suspect, find_unit
 from .packing import pack
 from .reading import read_table
 from .table import Table
@@ -55,6 +57,7 @@ __all__ = [
     "encode_table",
     "find_suspect",
     "find_time",
+    "find_unit",
     "learn_columns",
     "normal_name",
     "pack",

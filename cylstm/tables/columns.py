@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .numbers import find_unit
 from .optional import import_pandas
 from .table import Table
 from .timeline import Timeline
@@ -16,6 +17,8 @@ from .timeline import Timeline
 #: A text column with more different values than this, or with values that mostly come once, is a
 #: name or a key, not a category.
 MAX_CATEGORIES = 100
+#: Why a column that counts down is no input.
+FALLING = "falls with every row, like a time that runs backwards"
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,8 @@ def learn_columns(
         if names is None and name in excluded:
             continue
         column, problem = _learn_column(table, name, training, as_text=name in categories)
-        if names is None and not problem and _is_counter(table, timeline, column):
-            problem = "rises or falls with every row, like a time"
+        if names is None and not problem:
+            problem = _counter_problem(table, timeline, column)
         if problem and names is not None:
             raise ValueError(f"{table.path}: column {name!r} cannot be an input: {problem}")
         if problem:
@@ -127,13 +130,18 @@ def learn_columns(
     return columns, ignored
 
 
-def _is_counter(table: Table, timeline: Timeline, column: Column) -> bool:
-    """Whether later rows of a series can only lie outside of its range seen in training."""
+def _counter_problem(table: Table, timeline: Timeline, column: Column) -> str:
+    """Why a counter is of no use: later rows can only lie outside of its range seen in training."""
     if column.categories is not None:
-        return False
+        return ""
     steps = np.diff(table.numbers(column.name)[timeline.rows])
     steps = steps[timeline.start[1:] == timeline.start[:-1]]  # not from series to series
-    return len(steps) > 1 and bool((steps > 0).all() or (steps < 0).all())
+    if len(steps) > 1 and (steps > 0).all():
+        return "rises with every row, like a time"
+    if len(steps) > 1 and (steps < 0).all():
+        advice = f"; is the file newest first? --time {column.name} sorts by it"
+        return FALLING + ("" if timeline.axis else advice)
+    return ""
 
 
 def _learn_column(
@@ -146,6 +154,9 @@ def _learn_column(
     if not as_text and table.looks_numeric(name):
         return Column(name, fill=float(table.numbers(name)[present].mean())), ""
     values = tuple(sorted(set(table.text(name)[present])))
+    unit = "" if as_text else find_unit(values)
+    if unit and len(values) > min(MAX_CATEGORIES, np.count_nonzero(present) / 2):
+        return Column(name), f"numbers with the unit {unit!r}; leave it out of the cells"
     if not as_text and len(values) > min(MAX_CATEGORIES, np.count_nonzero(present) / 2):
         return Column(name), f"{len(values)} different texts in {np.count_nonzero(present)} rows"
     return Column(name, categories=values), ""

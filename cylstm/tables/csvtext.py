@@ -11,8 +11,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cylstm.arrays import quote
 
 from .chunks import TextChunks, Texts
 from .optional import import_pandas
@@ -115,6 +118,7 @@ class CsvText:
             raise ValueError(f"{path}: the file is empty")
         if len(first) == 1:
             raise ValueError(f"{path}: no rows below the header")
+        _check_title(path, data, delimiter, start)
         header = tuple(first[0])
         names = tuple(_bare_names(_unique_names(header)))
         return cls(
@@ -154,13 +158,23 @@ class CsvText:
                         **options,
                     )
                 )
-            except pd.errors.ParserWarning:
-                raise ValueError(
-                    f"{self.path}: not a table: rows have more cells than the header"
-                ) from None
-            except pd.errors.ParserError as error:
+            except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
                 reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+                reason = self._longer_row() or reason
                 raise ValueError(f"{self.path}: not a table: {reason}") from None
+
+    def _longer_row(self) -> str:
+        """What is wrong with the first row of more cells than the header; empty if none has."""
+        reader = csv.reader(_lines(self.data, len(self.prefix.encode())), delimiter=self.delimiter)
+        for cells in reader:
+            if len(cells) > len(self.header):
+                line = reader.line_num + bool(self.prefix)
+                commas = "; is one the comma in a number? Quote it, or divide cells by semicolons"
+                return (
+                    f"line {line} has {len(cells)} cells, more than the header's {len(self.header)}"
+                    f"{commas if self.delimiter == ',' else ''}"
+                )
+        return ""
 
     def texts(self, place: int) -> Texts:
         """The cells of a column."""
@@ -324,6 +338,37 @@ def _sizes(text: str, delimiter: str) -> list[int]:
         return [len(cells) for cells, _ in records] or [1]
     except ValueError:
         return [1]
+
+
+def _check_title(path: str, data: bytes, delimiter: str, start: int) -> None:
+    """Raise ValueError if lines above the header say something else, such as a title.
+
+    They have one cell that holds something. Below them a row of names, and then rows with numbers,
+    have all as many cells.
+    """
+    text = "".join(line for line, _ in zip(_lines(data, start), range(_SAMPLE), strict=False))
+    for mark in dict.fromkeys([delimiter, *DELIMITERS]):
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        try:
+            rows = [(list(filter(None, cells)), reader.line_num) for cells in reader]
+        except csv.Error:
+            continue
+        rows = [(cells, line) for cells, line in rows if cells]
+        titles = [*takewhile(lambda row: len(row[0]) == 1, rows)]
+        names, *table = rows[len(titles) :] or [([], 0)]
+        numbers = any(cell[:1].isdigit() for cells, _ in table for cell in cells)
+        as_wide = sum(len(cells) == len(names[0]) for cells, _ in table)
+        if not (titles and numbers and 2 * as_wide > len(table) and all(map(_is_name, names[0]))):
+            continue
+        raise ValueError(
+            f"{path}: the table seems to begin in line {names[1]}, below {quote(titles[0][0][0])}; "
+            "remove the lines above it"
+        )
+
+
+def _is_name(cell: str) -> bool:
+    """Whether a cell could stand in a header."""
+    return cell.strip()[:1].isalpha()
 
 
 def _without_empty_rows(data: bytes, delimiter: str) -> tuple[bytes, int]:

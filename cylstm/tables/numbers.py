@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,8 +55,13 @@ _SIMPLER = str.maketrans(
     | dict.fromkeys("\N{RIGHT SINGLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\u00b4`", "'")
 )
 _END = "\0"
+_WITH_UNIT = re.compile(
+    r"[-+\u2212]?[0-9](?:[0-9.,' ]*[0-9])?\s?(?P<unit>[^\d\s.,'+:;/\u2212-][^\d\s]{0,14}[23]?)"
+)
 #: How often a value must come to be suspected to mean none, and how many others there must be.
 _SUSPECT_TIMES, _SUSPECT_OTHERS = 3, 10
+#: Of values that programs write for none, such as -9999, one is enough, among so many others.
+_MARK, _MARK_OTHERS = re.compile(r"-?9{3,}(?:\.[09]+)?|-?9+\.9{2,}"), 3
 #: Cells that are looked at to see whether a column could hold numbers.
 _SAMPLE = 1000
 
@@ -270,20 +276,34 @@ def find_suspect(values: NDArray[np.float64]) -> Suspect | None:
     """A value at an end of a column that repeats far from all others, such as -999.
 
     Far is three deviations of the others, or below zero where all others are not. Columns of few
-    different values, such as flags, have none.
+    different values, such as flags, have none. Of values such as -9999 one is enough.
     """
     values = values[np.isfinite(values)]
     for end, opposite in ((np.min, np.max), (np.max, np.min)) if len(values) else ():
         value = end(values)
         others = values[values != value]
         times = len(values) - len(others)
-        if times < _SUSPECT_TIMES or len(np.unique(others[:_SAMPLE])) < _SUSPECT_OTHERS:
+        is_mark = bool(_MARK.fullmatch(f"{value:.12g}"))
+        needed = (1, _MARK_OTHERS) if is_mark else (_SUSPECT_TIMES, _SUSPECT_OTHERS)
+        if times < needed[0] or len(np.unique(others[:_SAMPLE])) < needed[1]:
             continue
         alone_below_zero = value < 0 <= others.min()
         if alone_below_zero or abs(end(others) - value) > 3 * others.std():
             least, greatest = sorted((float(end(others)), float(opposite(others))))
             return Suspect(float(value), times, least, greatest)
     return None
+
+
+def find_unit(texts: Iterable[str]) -> str:
+    """The unit that stands after the numbers of most texts; empty if they hold others.
+
+    >>> find_unit(["12 kg", "7.5 kg", ""]), find_unit(["3°C", "-1,5°C"]), find_unit(["1st", "2nd"])
+    ('kg', '°C', '')
+    """
+    texts = [text for text in texts if text]
+    units = Counter(match["unit"] for text in texts if (match := _WITH_UNIT.fullmatch(text)))
+    unit, times = next(iter(units.most_common(1)), ("", 0))
+    return unit if 2 * times > len(texts) else ""
 
 
 def read_numbers(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 #: Numbers as pandas read them (int or float), or texts.
 Column: TypeAlias = "NDArray[Any] | Texts"
+UNITS_ROW = "; if row 1 holds units, remove it"
 #: From here on, numbers as they are read may be the same where the cells are not.
 _INEXACT = 2.0**53
 
@@ -138,10 +139,10 @@ class Table:
             columns[name] = import_pandas().Series(whole, dtype=object)
         return import_pandas().DataFrame(columns)
 
-    def first_text(self, name: str) -> str:
-        """The first cell of a column that holds something, of the file's first rows; else empty."""
+    def first_texts(self, name: str) -> list[str]:
+        """Cells of a column that hold something, of the file's first rows."""
         cells = self.source.examples[self.source.names.index(self._key(name))]
-        return next((cell for cell in cells if cell.lower() not in MISSING), "")
+        return [cell for cell in cells if cell.lower() not in MISSING]
 
     def labels(self, names: str | Sequence[str] | None) -> pd.Series:
         """Cells of one or some columns as one text that tells rows apart, shape (N,)."""
@@ -419,6 +420,8 @@ class Table:
         if not valid.all():
             row = int(np.argmin(valid))
             cell = self.text(name).iloc[row]
+            if row == 0 and len(valid) > 1 and valid[1:].all():
+                expected += UNITS_ROW
             raise ValueError(
                 f"{self.path}: column {name!r}, row {row + 1}: {quote(cell)} is not {expected}"
             )

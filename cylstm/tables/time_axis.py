@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from cylstm.arrays import quote
 
 from .frequency import Frequency
+from .languages import may_have_names
 from .numbers import is_missing
 from .optional import import_pandas
-from .table import Table
+from .table import UNITS_ROW, Table
 from .time_candidates import candidates
-from .time_formats import COLUMN_BREAK, COLUMN_MARK, bare, directives
+from .time_formats import COLUMN_BREAK, COLUMN_MARK, UNPADDED, bare, directives
 from .time_inference import CellError, Inference, UndecidedTimesError, find_zone, infer_times
 from .times import DateNotation, NumberNotation, Times, is_none, notation_from_dict
 from .zones import to_wall
@@ -210,6 +211,9 @@ def _infer(
     except CellError as error:
         cell = bare(texts.iloc[error.row]).replace(COLUMN_BREAK, " ")
         form = f" as --time-format {given!r} says" if given else ""
+        form += (
+            UNITS_ROW if error.row == 0 and _are_times(texts.iloc[1:], series[1:], given) else ""
+        )
         raise ValueError(
             f"{table.path}: column {label}, row {error.row + 1}: {quote(cell)} is not "
             f"{error.expected}{form}"
@@ -217,6 +221,13 @@ def _infer(
     except ValueError as error:
         kind = UndecidedTimesError if isinstance(error, UndecidedTimesError) else ValueError
         raise kind(f"{table.path}: column {label}: {error}") from None
+
+
+def _are_times(texts: pd.Series, series: NDArray[np.int64], given: str | None) -> bool:
+    try:
+        return len(texts) > 0 and bool(infer_times(texts.reset_index(drop=True), series, given))
+    except ValueError:
+        return False
 
 
 def _is_date(notation: DateNotation | NumberNotation, times: Times) -> bool:
@@ -229,9 +240,21 @@ def _joined(table: Table, columns: Sequence[str]) -> pd.Series:
     texts = first
     for name, other in zip(columns[1:], others, strict=True):
         mark = _MARKS.get(name.lower(), "") if other.str.isdecimal().all() else ""
-        texts = texts + COLUMN_BREAK + (COLUMN_MARK + mark if mark else "") + other
+        cells = other
+        if digits := _unpadded_digits(other):
+            mark, cells = UNPADDED, other.str.zfill(digits)
+        texts = texts + COLUMN_BREAK + (COLUMN_MARK + mark if mark else "") + cells
     missing = [is_missing(other) for other in others]
     return texts.mask(np.logical_or.reduce(missing), "") if missing else texts
+
+
+def _unpadded_digits(cells: pd.Series) -> int:
+    """How many digits 93000 and 0 should have, as 9:30:00 and midnight; 0 for other cells."""
+    lengths = set(cells[cells != ""].str.len())
+    clock = lengths and max(lengths) in (4, 5, 6) and len(lengths) > 1
+    if not clock or not cells.str.fullmatch(r"0|[1-9]\d*|").all():
+        return 0
+    return 4 if max(lengths) == 4 else 6
 
 
 # --- which columns hold times -------------------------------------------------------------------
@@ -298,7 +321,7 @@ def _kind(table: Table, name: str) -> str:
     Where its name says that it holds times, a tenth of the cells may be slips.
     """
     named = bool(_TIME_NAME.search(name.lower()))
-    if not named and (first := table.first_text(name)) and _is_no_time(first):
+    if not named and (first := table.first_texts(name)) and _is_no_time(first[0]):
         return ""  # said without reading a column of numbers once more
     step = max(1, len(table) // 100)
     texts = table.text(name).iloc[::step]
@@ -321,10 +344,47 @@ def _kind(table: Table, name: str) -> str:
     return ""
 
 
+def unread_times(table: Table, exclude: Iterable[str | None] = ()) -> Iterator[tuple[str, str]]:
+    """Columns that seem to hold times where `find_axis` found none, and what may be done."""
+    for name in table.columns:
+        cells = table.first_texts(name)
+        if name in set(exclude) or not cells:
+            continue
+        named = bool(_TIME_NAME.search(name.lower()))
+        if named and table.looks_numeric(name):
+            values = table.numbers(name)
+            if are_excel_days(values):
+                yield name, excel_advice(values)
+        elif not table.looks_numeric(name) and (named or _looks_like_time(cells[0])):
+            yield (
+                name,
+                f"--time {name} says which cell is no time; --time-format how they are written",
+            )
+
+
+def _looks_like_time(cell: str) -> bool:
+    """Whether a cell has at least two numerals as a time has them."""
+    return bool(re.search(r"\d\D+\d", cell)) and not _is_no_time(cell)
+
+
+def are_excel_days(values: NDArray[Any]) -> bool:
+    """Whether numbers are in the range of Excel's days from 1954 to 2118, and hardly repeat."""
+    values = values[~is_none(values)] if values.dtype.kind != "M" else values[:0]
+    in_range = len(values) and values.min() >= 20_000 and values.max() < 80_000
+    return bool(in_range) and 2 * len(np.unique(values)) > len(values)
+
+
+def excel_advice(values: NDArray[Any]) -> str:
+    """What to do with numbers that may be Excel's days."""
+    value = values[~is_none(values)][0]
+    day = np.datetime64("1899-12-30") + np.timedelta64(int(value), "D")
+    return f"{value:.12g} may be Excel's number of the day {day}; format the cells as dates there"
+
+
 def _is_no_time(cell: str) -> bool:
     """Whether a cell, in a column whose name does not say so, is a count, a price or a text."""
     return bool(re.fullmatch(r"[-\d.,]{1,7}", cell)) or not (
-        candidates(cell) or re.fullmatch(r"[\d.,]+", cell)
+        candidates(cell) or re.fullmatch(r"[\d.,]+", cell) or may_have_names(cell)
     )
 
 

@@ -17,9 +17,10 @@ class Candidate(NamedTuple):
     date: str
 
 
+_HALF = r"(?:[AaPp]\.[Mm]\.|[AaPp][Mm](?![a-z]))"
 _CLOCK = re.compile(
-    r"(?<!\d)\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?!\d)(?:\s?[AaPp][Mm](?![a-z]))?"
-    r"|(?<!\d)\d{1,2}\s?[AaPp][Mm](?![a-z])"
+    rf"(?<!\d)\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:[.,]\d{{1,9}})?)?(?!\d)(?:\s?{_HALF})?"
+    rf"|(?<!\d)\d{{1,2}}\s?{_HALF}"
 )
 #: Cells with more characters hold no time, but a text.
 LONGEST = 60
@@ -46,11 +47,11 @@ _RUNS = {
     10: ("%Y%m%d%H", "%y%m%d%H%M"),
     8: ("%Y%m%d", "%d%m%Y", "%m%d%Y"),
     7: ("%Y%j",),
-    6: ("%Y%m", "%y%m%d", "%d%m%y", "%m%d%y", "%m%Y"),
+    6: ("%Y%m", "%G%V", "%y%m%d", "%d%m%y", "%m%d%y", "%m%Y"),
     4: ("%Y",),
 }
-_QUARTER = {"q", "qtr", "quarter"}
-_WEEK = {"w", "kw", "cw", "wk", "week"}
+QUARTER_MARKS = {"q", "qtr", "quarter"}
+WEEK_MARKS = {"w", "kw", "cw", "wk", "week"}
 _CLOCK_RUNS = {6: "%H%M%S", 4: "%H%M", 2: "%H", 1: "%H"}
 
 
@@ -62,7 +63,7 @@ def candidates(cell: str) -> list[Candidate]:
 
 
 def _candidates(cell: str) -> list[Candidate]:
-    cell, zone = _without_zone(cell)
+    cell, zone = without_zone(cell)
     starts = 10 if re.match(r"\d{4}:\d{2}:\d{2}\b", cell) else 0  # after a date with colons
     clock = _CLOCK.search(cell, starts)
     if clock is None:
@@ -76,7 +77,7 @@ def _candidates(cell: str) -> list[Candidate]:
     return found
 
 
-def _without_zone(cell: str) -> tuple[str, str]:
+def without_zone(cell: str) -> tuple[str, str]:
     """A cell without what names its zone, and the directive for that."""
     match = _ZONE.search(cell)
     if match is None or not (":" in cell or "T" in cell):
@@ -92,7 +93,7 @@ def as_candidate(form: str) -> Candidate:
 
 def _clock(text: str) -> str:
     """The format of a time of day."""
-    half = re.search(r"(\s?)[AaPp][Mm]\Z", text)
+    half = re.search(rf"(\s?){_HALF}\Z", text)
     digits = text[: half.start()] if half else text
     rest = digits.split(":")[1:]
     form = "%I" if half else "%H"
@@ -148,10 +149,10 @@ def _numeral_orders(
 ) -> Iterator[list[str]]:
     """What the numerals of a cell may be, in the order in which they stand there."""
     kinds = "".join("s" if len(numeral) < 3 else str(len(numeral))[0] for numeral in numerals)
-    if _QUARTER & set(words):
-        yield from _marked(numerals, tokens, _QUARTER, "q", "Yy")
-    elif _WEEK & set(words):
-        yield from _marked(numerals, tokens, _WEEK, "V", "G")
+    if QUARTER_MARKS & set(words):
+        yield from _marked(numerals, tokens, QUARTER_MARKS, "q", "Yy")
+    elif WEEK_MARKS & set(words):
+        yield from _marked(numerals, tokens, WEEK_MARKS, "V", "G")
     elif named:
         yield from (["%" + letter for letter in order] for order in _ORDERS_BY_NAME.get(kinds, ()))
     elif len(numerals) == 1:
@@ -161,6 +162,8 @@ def _numeral_orders(
             runs = [form for form in _RUNS.get(len(numerals[0]), ()) if "d" in form]
             yield from ([form, _CLOCK_RUNS[len(numerals[1])]] for form in runs)
         clock = [f"%{letter}" for letter in "HMSf"][: max(0, len(numerals) - 3)]
+        if len(numerals) == 4 and len(numerals[3]) in (4, 6):  # digits of a clock run together
+            clock = [_CLOCK_RUNS[len(numerals[3])]]
         for order in _ORDERS.get(kinds[:3], ()):
             if len(order) + len(clock) == len(numerals):
                 yield [*(f"%{letter}" for letter in order), *clock]

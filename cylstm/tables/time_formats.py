@@ -2,6 +2,7 @@
 
     %d %m %H %I %j ...   with two (three) digits; `%-d` without leading zeros
     %b %B %a %A %p       as in `Jan` or `PM`; `%^b` in capitals, `%#b` in small letters
+    %.p %!p              as in `p.m.` or `P.M.`
     %f                   the fraction of a second; `%3f` with three digits
     %z                   an offset such as +0100; `%:z` +01:00, `%hz` +01, `%^z` Z in UTC
     %Z                   the name of a zone, as CET
@@ -22,9 +23,11 @@ from typing import Any, NamedTuple
 COLUMN_BREAK = "\x1f"
 #: Before a mark such as Q or W that says what a column holds, and that its cells do not have.
 COLUMN_MARK = "\x1e"
+#: The mark of numbers such as 93000 for 9:30:00, which are read with their leading zeros.
+UNPADDED = "N"
 
 #: Parts of a format: a directive with its modifier, a blank, or another character.
-_PARTS = re.compile(r"%(?P<modifier>[-^#:h]|[1-9])?(?P<directive>[A-Za-z%])|(?P<literal>.)", re.S)
+_PARTS = re.compile(r"%(?P<modifier>[-^#:h.!]|[1-9])?(?P<directive>[A-Za-z%])|(?P<literal>.)", re.S)
 
 
 class Directive(NamedTuple):
@@ -53,7 +56,7 @@ DIRECTIVES = {
     "f": Directive(
         r"\d{1,9}", lambda t: f"{1000 * t.microsecond + getattr(t, 'nanosecond', 0):09}"
     ),
-    "p": Directive(r"[AaPp][Mm]", lambda t: "AM" if t.hour < 12 else "PM"),
+    "p": Directive(r"[AaPp](?:[Mm]|\.[Mm]\.)", lambda t: "AM" if t.hour < 12 else "PM"),
     "b": Directive(r"[^\W\d_]+", lambda t: calendar.month_abbr[t.month]),
     "B": Directive(r"[^\W\d_]+", lambda t: calendar.month_name[t.month]),
     "a": Directive(r"[^\W\d_]+", lambda t: calendar.day_abbr[t.weekday()]),
@@ -143,6 +146,9 @@ def _modified(modifier: str, directive: str, text: str) -> str:
     if directive == "z":
         short = {"": text.replace(":", ""), "h": text[:3], "^": "Z" if text == "+00:00" else text}
         return short.get(modifier, text)
+    if directive == "p" and modifier in (".", "!"):
+        dotted = f"{text[0]}.{text[1]}."
+        return dotted.lower() if modifier == "." else dotted
     if modifier == "-":
         return text.lstrip("0") or "0"
     if modifier in ("^", "#"):
@@ -186,7 +192,7 @@ def readable(form: str) -> str:
 
 def bare(text: str) -> str:
     """What stands in the cells that were read as one text."""
-    return re.sub(f"{COLUMN_MARK}.", "", text)
+    return re.sub(f"{COLUMN_MARK}(?:{UNPADDED}0*(?=\\d)|.)", "", text)
 
 
 def as_written(form: str, cells: Iterable[str]) -> str:
@@ -209,6 +215,8 @@ def _modifier(directive: str, texts: set[str]) -> str:
         return "-" if any(len(text) < (3 if directive == "j" else 2) for text in texts) else ""
     if directive == "f":
         return str(max(map(len, texts), default=6))
+    if directive == "p" and any("." in text for text in texts):
+        return "." if all(text.islower() for text in texts) else "!"
     if directive in "bBaAp" and texts:
         if all(text.islower() for text in texts):
             return "#"

@@ -18,9 +18,11 @@ from cylstm.arrays import quote
 
 from . import time_formats as formats
 from .frequency import find_grid
+from .languages import find_names, may_have_names
 from .numbers import is_missing
 from .optional import import_pandas
 from .time_candidates import Candidate, as_candidate, candidates
+from .time_spans import Span, split
 from .times import (
     EPOCHS,
     Clock,
@@ -86,8 +88,54 @@ def infer_times(texts: pd.Series, series: NDArray[np.int64], given: str | None =
     if (missing := is_missing(texts)).any():
         numeric = given is None and _looks_numeric(texts)
         raise CellError(int(np.argmax(missing)), _NUMBER if numeric else _DATE)
-    readings = list(_readings(texts, series, given))
+    if split(texts.iloc[0])[1]:
+        return _infer_spans(texts, series, given)
+    if may_have_names(texts.iloc[0], ["Jan"]):  # or else 3. Mär 2022 is read as %m. Mär %Y
+        named = _readings_by_names(texts, series, given, 0)
+        return _decide(named or list(_readings(texts, series, given)), texts, series)
+    try:
+        readings = list(_readings(texts, series, given))
+    except CellError as error:
+        readings = _readings_by_names(texts, series, given, error.row)
+        if not readings:
+            raise
     return _decide(readings, texts, series)
+
+
+def _infer_spans(texts: pd.Series, series: NDArray[np.int64], given: str | None) -> Inference:
+    """Read spans of time by their starts."""
+    starts, marks, ends = (
+        import_pandas().Series(some, dtype=object) for some in zip(*map(split, texts), strict=True)
+    )
+    if (single := marks == "").any():
+        raise CellError(int(np.argmax(single)), "a span of time (as the column's others are)")
+    inference = infer_times(starts, series, given)
+    notation = inference.times.notation
+    assert isinstance(notation, DateNotation)  # starts have colons
+    span = _find_span(notation.read_clock(starts).wall, marks.iloc[0], ends)
+    return replace(inference, times=inference.times._replace(notation=replace(notation, span=span)))
+
+
+def _find_span(starts: NDArray[Any], mark: str, ends: pd.Series) -> Span:
+    """How the ends of spans are written, and how long most are."""
+    best, longest = (0.0, 0), Span(mark, "%H:%M", 0)
+    for candidate in candidates(ends.iloc[0]):
+        notation = DateNotation((candidate.form,), midnight_24=True)
+        lengths = notation.read_clock(ends).wall - starts
+        if not notation.has_date:
+            lengths %= np.timedelta64(1, "D")
+        sizes, counts = np.unique(lengths[~np.isnat(lengths)], return_counts=True)
+        if len(sizes):
+            seconds = int(sizes[counts.argmax()] / np.timedelta64(1, "s")) or 86_400
+            late = bool(ends.str.contains(r"\b24:", regex=True).any())
+            form = formats.as_written(candidate.form, _spread(ends))
+            merit = (counts.max() / len(ends), seconds > 0)
+            best, longest = max(
+                (best, longest), (merit, Span(mark, form, seconds, late)), key=lambda pair: pair[0]
+            )
+    if not longest.seconds > 0:
+        raise CellError(0, "a span of time that ends after its start")
+    return longest
 
 
 class CellError(ValueError):
@@ -99,6 +147,7 @@ class CellError(ValueError):
 
 
 _DATE = "a number or a date"
+_LANGUAGES = " (for names of months in other languages than English: pip install babel)"
 _NUMBER = "a number (as the column's others are)"
 
 
@@ -274,6 +323,32 @@ def _as_written(times: Times, clock: Clock, sample: pd.Series) -> Times:
     if notation.names_zone and not notation.zone:  # a word that all cells end with
         forms = [formats.with_literal_zone(form, clock.tails[0]) for form in forms]
     return Times(times.instants, replace(notation, formats=tuple(forms)))
+
+
+def _readings_by_names(
+    texts: pd.Series, series: NDArray[np.int64], given: str | None, row: int
+) -> list[Times]:
+    """Readings by names of months and weekdays in another language; none if cells have no such.
+
+    Raises
+    ------
+    CellError
+        Of `row`, if it would have to be known what the names mean.
+    """
+    codes, unique = import_pandas().factorize(texts)
+    unique = import_pandas().Series(unique, dtype=object)
+    try:
+        names = find_names(unique.tolist())
+    except ModuleNotFoundError:
+        raise CellError(row, _DATE + _LANGUAGES) from None
+    if names is None:
+        return []
+    english = names.to_english(unique).take(codes).reset_index(drop=True)
+    return [
+        times._replace(notation=replace(times.notation, names=names))
+        for times in _readings(english, series, given)
+        if isinstance(times.notation, DateNotation)
+    ]
 
 
 # --- which reading ------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import time_formats as formats
+from .languages import Names
 from .optional import import_pandas
+from .time_spans import Span
 from .zones import from_clock, from_names, from_offsets, to_wall, zone_info
 
 if TYPE_CHECKING:
@@ -76,12 +78,18 @@ class DateNotation:
         The first of the hundred years that two digits stand for.
     midnight_24 : bool
         Whether midnight is hour 24 of the day that ends.
+    names : Names or None
+        What the file calls months and weekdays; None: as in English.
+    span : Span or None
+        What follows where cells hold the start and the end of a span of time.
     """
 
     formats: tuple[str, ...]
     zone: str = ""
     first_year: int = FIRST_YEAR
     midnight_24: bool = False
+    names: Names | None = None
+    span: Span | None = None
 
     @property
     def names_zone(self) -> bool:
@@ -119,6 +127,10 @@ class DateNotation:
 
     def read_clock(self, texts: pd.Series) -> Clock:
         """What the clock shows in cells, NaT where it cannot be read, and what names its zone."""
+        if self.span is not None:
+            texts = self.span.starts(texts)
+        if self.names is not None:
+            texts = self.names.to_english(texts)
         wall = np.full(len(texts), np.datetime64("NaT"), "datetime64[us]")
         tails = np.full(len(texts), "", object)
         for form in reversed(self.formats):  # most cells have the longest
@@ -164,9 +176,14 @@ class DateNotation:
         if self.names_zone and self.zone:
             zone = zone_info(self.zone)
             moments = list(pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(zone))
-        if self.midnight_24:
-            moments = [formats.Midnight24.of(moment) for moment in moments]
-        return [formats.write(self._shortest(moment), moment) for moment in moments]
+        return [self._write(moment) for moment in moments]
+
+    def _write(self, moment: Any) -> str:
+        shown: Any = formats.Midnight24.of(moment) if self.midnight_24 else moment
+        form = self._shortest(shown)
+        if self.names is not None:
+            form = self.names.put_into(form, shown)
+        return formats.write(form, shown) + (self.span.write(moment) if self.span else "")
 
     def _shortest(self, moment: Any) -> str:
         """The first format that loses nothing."""
@@ -182,13 +199,15 @@ class DateNotation:
     def __str__(self) -> str:
         forms = " or ".join(formats.readable(form) for form in self.formats)
         zone = f", zone {self.zone}" if self.zone else ""
-        return f"{forms}{zone}"
+        return ", ".join([f"{forms}{zone}", *map(str, filter(None, (self.names, self.span)))])
 
 
 def parse_dates(form: str, texts: pd.Series) -> NDArray[Any]:
     """Cells by one format without a zone, NaT where they have another; microseconds or finer."""
     pd = import_pandas()
     letters = formats.directives(form)
+    if "p" in letters:
+        texts = texts.str.replace(r"([AaPp])\.[Mm]\.", r"\1m", regex=True)
     if "q" in letters:
         form, texts = _quarters_as_months(form, texts)
     if "V" in letters and "u" not in letters:
@@ -362,4 +381,8 @@ def notation_from_dict(data: Mapping[str, Any]) -> DateNotation | NumberNotation
         zone_info(zone)
     if not 0 < first_year < 9900:
         raise ValueError(f"first_year: expected a year, got {first_year}")
-    return DateNotation(forms, zone, first_year, bool(dates["midnight_24"]))
+    named = dates.get("names")
+    names = None if named is None else Names.from_dict(named)
+    spanned = dates.get("span")
+    span = None if spanned is None else Span.from_dict(spanned)
+    return DateNotation(forms, zone, first_year, bool(dates["midnight_24"]), names, span)

@@ -8,7 +8,6 @@ has left is known by its lock, and goes with the next write of the same file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
@@ -90,6 +89,8 @@ def _open_draft(target: str) -> tuple[str, BinaryIO]:
 
 
 def _draft_prefix(target: str) -> str:
+    import hashlib  # later than a network that is never saved
+
     folder, name = os.path.split(target)
     of_target = hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
     return os.path.join(folder, f".cylstm-{of_target}-")

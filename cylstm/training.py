@@ -188,10 +188,9 @@ def fit(
     try:
         with _progress_bar(progress, trainer) as bar:
             trainer.run(bar)
+        _warn_unless_learned(trainer)
     except KeyboardInterrupt:
         trainer.finish("interrupted")
-    else:
-        _warn_unless_learned(trainer)
     return trainer.history
 
 

@@ -29,11 +29,20 @@ from .optional import import_pandas
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .times import DateNotation, NumberNotation
+
 #: Numbers as pandas read them (int or float), or texts.
 Column: TypeAlias = "NDArray[Any] | Texts"
 UNITS_ROW = "; if row 1 holds units, remove it"
 #: From here on, numbers as they are read may be the same where the cells are not.
 _INEXACT = 2.0**53
+
+
+class TimeColumn(NamedTuple):
+    """A column as points in time, and how it writes them."""
+
+    instants: pd.Series
+    notation: DateNotation | NumberNotation
 
 
 class Numbers(NamedTuple):
@@ -218,6 +227,19 @@ class Table:
             longest = int(cells.str.len().where(np.isfinite(values), -1).argmax())
             found[name] = cells.iloc[longest], float(values[longest])
         return found
+
+    def times(self, name: str) -> TimeColumn:
+        """A column as points in time: dates or numbers.
+
+        Raises
+        ------
+        ValueError
+            If a cell is neither, or missing, or if cells can be read in two ways.
+        """
+        from .time_axis import read_axis
+
+        reading = read_axis(self, (name,), np.zeros(len(self), np.int64))
+        return TimeColumn(import_pandas().Series(reading.instants), reading.axis.notation)
 
     def duplicates(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of `rows` repeat an earlier one of them in every cell; none from `with_rows`."""

@@ -32,6 +32,18 @@ class Stop(Exception):
     """What a handler raises: any exception, not only KeyboardInterrupt."""
 
 
+@pytest.fixture(autouse=True)
+def numpy_state() -> Iterator[None]:
+    """Puts back what NumPy does on overflow.
+
+    An exception between the entering of its `errstate` and the first line below the with statement
+    leaves that changed, in any program.
+    """
+    before = np.geterr()
+    yield
+    np.seterr(**before)
+
+
 @pytest.fixture(params=[KeyboardInterrupt, Stop])
 def interrupt(request) -> Iterator[type[BaseException]]:
     """The exception that a timer's signal raises."""

@@ -240,7 +240,7 @@ class SequenceModel(Network):
         ----------
         mean, std : array_like (I,)
             Finite numbers; each deviation above 0. float32 stays; what is not becomes float32 where
-            no |mean| is more than 1024 deviations, else float64.
+            no ``abs(mean)`` is more than 1024 deviations, else float64.
         """
         self._set_input_scale(as_scale(mean, std, self._scalable_inputs()))
 
